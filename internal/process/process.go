@@ -1,0 +1,90 @@
+// Package process is what every process of the grid does the same way: its logger, its signals, and how it serves and
+// stops.
+//
+// A process lives under one context, which ends with SIGTERM or Ctrl-C. Everything it runs is a function that returns
+// when the context ends; an errgroup waits for all of them, and the first error ends the others.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc"
+)
+
+// SignalContext returns a context that ends with the first SIGTERM or Ctrl-C. A second one ends the process at once.
+func SignalContext() (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+// NewLogger returns a logger that writes to w. Level is debug, info, warn or error; format is text or json.
+func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("log-level: %q: must be debug, info, warn or error", level)
+	}
+	opts := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, opts)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	}
+	return nil, fmt.Errorf("log-format: %q: must be text or json", format)
+}
+
+// ServeGRPC serves on lis until ctx ends, then lets running calls finish for at most grace, then cuts them off.
+func ServeGRPC(ctx context.Context, server *grpc.Server, lis net.Listener, grace time.Duration) error {
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		timer := time.AfterFunc(grace, server.Stop)
+		defer timer.Stop()
+		server.GracefulStop()
+	})
+	err := server.Serve(lis)
+	if stop() { // Serve failed before ctx ended
+		server.Stop()
+		return fmt.Errorf("serve %s: %w", lis.Addr(), err)
+	}
+	<-stopped
+	return nil
+}
+
+// ServeHTTP serves on lis until ctx ends, then lets running requests finish for at most grace, then cuts them off.
+func ServeHTTP(ctx context.Context, handler http.Handler, lis net.Listener, grace time.Duration) error {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second, // a client that sends its header byte by byte holds a connection no longer
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		BaseContext:       func(net.Listener) context.Context { return ctx }, // an endless answer (SSE) ends with the process
+	}
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		bounded, cancel := context.WithTimeout(context.Background(), grace)
+		defer cancel()
+		if err := server.Shutdown(bounded); err != nil {
+			server.Close()
+		}
+	})
+	err := server.Serve(lis)
+	if stop() || !errors.Is(err, http.ErrServerClosed) {
+		server.Close()
+		return fmt.Errorf("serve %s: %w", lis.Addr(), err)
+	}
+	<-stopped
+	return nil
+}

@@ -1,0 +1,76 @@
+// Package rpc is what every gRPC server and client of the grid does the same way: limits, keepalive, reflection,
+// health, and the two metadata values that follow a task through all processes, request_id and sender.
+//
+// A server takes request_id from the caller, or makes one, and keeps it in the handler's context. A client sends the
+// request_id of its context, or makes one. So the id that the client chose is found in the worker's log.
+package rpc
+
+import (
+	"crypto/rand"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+)
+
+const (
+	// MaxMessage bounds a gRPC message in bytes, both ways. It holds 250 tasks with the longest payload.
+	MaxMessage = 16 << 20
+
+	// maxStreams bounds the calls that one connection may have open; it leaves room for 10,000 watchers.
+	maxStreams = 16384
+
+	// keepaliveTime is how long a connection may be silent before it is probed, keepaliveTimeout how long the probe may
+	// stay unanswered. Together they are the time after which a pulled cable or a paused container is noticed; it is
+	// shorter than the 10 s after which the name service calls a worker OFFLINE.
+	keepaliveTime    = 4 * time.Second
+	keepaliveTimeout = 3 * time.Second
+)
+
+// NewServer returns a server with the grid's limits, keepalive, reflection and grpc.health.v1, and its health service.
+// The health service says SERVING from the start; whoever drains sets it to NOT_SERVING. Register services on the
+// server before it serves.
+func NewServer(extra ...grpc.ServerOption) (*grpc.Server, *health.Server) {
+	opts := append([]grpc.ServerOption{
+		grpc.MaxRecvMsgSize(MaxMessage),
+		grpc.MaxSendMsgSize(MaxMessage),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		// Clients probe as often as the server does; without this grpc-go closes their connections ("too_many_pings").
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveTime / 2, PermitWithoutStream: true}),
+		grpc.ChainUnaryInterceptor(unaryServerID),
+		grpc.ChainStreamInterceptor(streamServerID),
+	}, extra...)
+	server := grpc.NewServer(opts...)
+	reflection.Register(server)
+	hs := health.NewServer()
+	healthpb.RegisterHealthServer(server, hs)
+	return server, hs
+}
+
+// Dial returns a connection to target that says it is sender. It connects on first use and again when it breaks.
+func Dial(target, sender string, extra ...grpc.DialOption) (*grpc.ClientConn, error) {
+	opts := append([]grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.WithConnectParams(connectParams),
+		grpc.WithChainUnaryInterceptor(unaryClientID(sender)),
+		grpc.WithChainStreamInterceptor(streamClientID(sender)),
+	}, extra...)
+	return grpc.NewClient(target, opts...)
+}
+
+// connectParams make a client find a server that came back within about a second: in a grid on one network a longer
+// pause (grpc-go's default grows to two minutes) only makes people wait.
+var connectParams = grpc.ConnectParams{
+	Backoff:           backoffConfig,
+	MinConnectTimeout: 2 * time.Second,
+}
+
+// NewRequestID returns 26 random characters, unique for all practical purposes.
+func NewRequestID() string { return rand.Text() }
