@@ -1,0 +1,39 @@
+package discovery
+
+// choice decides where the leading dispatcher is, from what the name services and the dispatchers say. Rules only: it
+// does no I/O and knows no clock.
+type choice struct {
+	given []string // addresses that count while nothing better is known; may be empty
+
+	address string // from the name services; "" while none was announced
+	term    uint64 // of address
+
+	hint string // from a dispatcher that does not lead; "" for none
+}
+
+// found takes what the name services said last. A higher term is newer than any hint that came before it. A lower one
+// counts too: a grid that was started anew, with an empty journal, counts its terms from the beginning.
+func (c *choice) found(address string, term uint64) {
+	if term > c.term {
+		c.hint = ""
+	}
+	c.address, c.term = address, term
+}
+
+// hinted takes the address that a dispatcher names as the leader's. The hint holds until the name services tell of a
+// higher term than they do now, or until the connection breaks: the one who gave it knew more than they did.
+func (c *choice) hinted(address string) { c.hint = address }
+
+// broken says that the connection is lost: whoever was hinted at may be gone.
+func (c *choice) broken() { c.hint = "" }
+
+// where returns the addresses to connect to, in the order to try them. None: nothing is known.
+func (c *choice) where() []string {
+	switch {
+	case c.hint != "":
+		return []string{c.hint}
+	case c.address != "":
+		return []string{c.address}
+	}
+	return c.given
+}
