@@ -1,0 +1,275 @@
+package nameservice
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"taskgrid/internal/rpc"
+	pb "taskgrid/proto/taskgrid/v1"
+)
+
+const (
+	// sweepEvery is how soon watchers hear of a silence that nobody asked about. Who asks is told the truth anyway.
+	sweepEvery = 100 * time.Millisecond
+
+	// gatherFor is how long changes are gathered, after one was told, before the next ones are. When a thousand
+	// workers start at once it turns a thousand messages to each watcher into a few.
+	gatherFor = 10 * time.Millisecond
+
+	maxServices   = 1024
+	maxDepartures = 65_536
+
+	// maxTableBytes bounds the whole table, encoded; it leaves room in a message for what stands around it.
+	maxTableBytes = rpc.MaxMessage * 3 / 4
+)
+
+// Options say how a Server is to behave.
+type Options struct {
+	Times       Times
+	MaxWorkers  int
+	MaxWatchers int
+	// Version is what GetStatus says the version of the program is.
+	Version string
+	// Authorize returns the error for a caller that may not enter itself (RegisterWorker, AnnounceService).
+	// Nil: everybody may.
+	Authorize func(context.Context) error
+}
+
+// Validate returns an error that names the first bad value as the flag that sets it.
+func (o Options) Validate() error {
+	if err := o.Times.Validate(); err != nil {
+		return err
+	}
+	if o.MaxWorkers < 1 {
+		return fmt.Errorf("max-workers: %d: must be at least 1", o.MaxWorkers)
+	}
+	if o.MaxWatchers < 1 {
+		return fmt.Errorf("max-watchers: %d: must be at least 1", o.MaxWatchers)
+	}
+	return nil
+}
+
+// Server is the gRPC face of a Registry. Run must run for watchers to hear of changes.
+type Server struct {
+	pb.UnimplementedNameServiceServer
+
+	opts    Options
+	log     *slog.Logger
+	epoch   string
+	started time.Time
+	dirty   chan struct{} // holds one token while there are changes that were not published
+	stopped chan struct{} // closed when Run ends
+
+	lookups         atomic.Uint64 // LookupWorkers answered
+	watchersDropped atomic.Uint64 // watches ended because they fell too far behind
+
+	mu       sync.Mutex
+	registry *Registry
+	watchers int
+	news     newsroom
+}
+
+// NewServer returns a server with an empty registry that begins now, and an epoch of its own.
+func NewServer(opts Options, log *slog.Logger) *Server {
+	now := time.Now()
+	limits := Limits{Workers: opts.MaxWorkers, Bytes: maxTableBytes, Services: maxServices, Departures: maxDepartures}
+	return &Server{
+		opts:     opts,
+		log:      log,
+		epoch:    randomWord(),
+		started:  now,
+		dirty:    make(chan struct{}, 1),
+		stopped:  make(chan struct{}),
+		registry: NewRegistry(opts.Times, limits, now),
+		news:     newNewsroom(),
+	}
+}
+
+// randomWord returns 20 characters of a-z and 2-7 that nobody can guess: 100 random bits.
+func randomWord() string { return strings.ToLower(rand.Text()[:20]) }
+
+// Run sweeps the registry and tells the watchers, until ctx ends. Then all watches end too. Run it once.
+func (s *Server) Run(ctx context.Context) error {
+	defer close(s.stopped)
+	sweep := time.NewTicker(sweepEvery)
+	defer sweep.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-sweep.C:
+		case <-s.dirty:
+		}
+		if s.publish() {
+			select {
+			case <-ctx.Done():
+			case <-time.After(gatherFor):
+			}
+		}
+	}
+}
+
+// ask calls do with the registry and the time, under the lock, and sees to it that watchers hear of what changed.
+func (s *Server) ask(do func(r *Registry, now time.Time)) {
+	s.mu.Lock()
+	do(s.registry, time.Now())
+	changed := s.registry.Version() != s.news.version
+	s.mu.Unlock()
+	if changed {
+		select {
+		case s.dirty <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// RegisterWorker implements NameService.
+func (s *Server) RegisterWorker(ctx context.Context, req *pb.RegisterWorkerRequest) (*pb.RegisterWorkerResponse, error) {
+	if err := s.authorize(ctx); err != nil {
+		return nil, err
+	}
+	application := fromRegister(req)
+	application.FreshLease = randomWord()
+	var done Registered
+	var err error
+	s.ask(func(r *Registry, now time.Time) { done, err = r.Register(now, application) })
+	log := s.log.With("request_id", rpc.RequestID(ctx), "worker_id", req.WorkerId, "address", req.Address)
+	if err != nil {
+		log.Warn("registration refused", "error", err)
+		return nil, toStatus(err)
+	}
+	if done.Replaced != "" {
+		log.Warn("worker replaced: another process took over its worker_id", "replaced_address", done.Replaced)
+	} else {
+		log.Info("worker registered", "types", req.Types, "capacity", req.Capacity)
+	}
+	return &pb.RegisterWorkerResponse{
+		LeaseId:           done.Lease,
+		Ttl:               durationpb.New(s.opts.Times.OfflineAfter),
+		HeartbeatInterval: durationpb.New(s.opts.Times.HeartbeatInterval),
+	}, nil
+}
+
+// Heartbeat implements NameService.
+func (s *Server) Heartbeat(_ context.Context, req *pb.HeartbeatRequest) (*pb.HeartbeatResponse, error) {
+	if err := checkLoad(req.Load); err != nil {
+		return nil, toStatus(err)
+	}
+	var state State
+	var err error
+	s.ask(func(r *Registry, now time.Time) {
+		state, err = r.Heartbeat(now, req.LeaseId, req.WorkerId, req.Running, req.Load)
+	})
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	return &pb.HeartbeatResponse{State: toState(state)}, nil
+}
+
+// SetDraining implements NameService.
+func (s *Server) SetDraining(ctx context.Context, req *pb.SetDrainingRequest) (*pb.SetDrainingResponse, error) {
+	var err error
+	s.ask(func(r *Registry, now time.Time) { err = r.SetDraining(now, req.WorkerId, req.Draining) })
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	s.log.Info("worker draining", "request_id", rpc.RequestID(ctx), "worker_id", req.WorkerId, "draining", req.Draining)
+	return &pb.SetDrainingResponse{}, nil
+}
+
+// DeregisterWorker implements NameService.
+func (s *Server) DeregisterWorker(ctx context.Context, req *pb.DeregisterWorkerRequest) (*pb.DeregisterWorkerResponse, error) {
+	var id string
+	s.ask(func(r *Registry, now time.Time) { id = r.Deregister(now, req.LeaseId) })
+	if id != "" {
+		s.log.Info("worker deregistered", "request_id", rpc.RequestID(ctx), "worker_id", id)
+	}
+	return &pb.DeregisterWorkerResponse{}, nil
+}
+
+// LookupWorkers implements NameService.
+func (s *Server) LookupWorkers(_ context.Context, req *pb.LookupWorkersRequest) (*pb.LookupWorkersResponse, error) {
+	if err := checkFilter(req.Type); err != nil {
+		return nil, toStatus(err)
+	}
+	var found []Worker
+	var settled bool
+	s.ask(func(r *Registry, now time.Time) {
+		found, settled = r.Lookup(now, req.Type, req.AllStates), r.Settled(now)
+	})
+	s.lookups.Add(1)
+	return &pb.LookupWorkersResponse{Workers: toWorkers(found), Settled: settled}, nil
+}
+
+// AnnounceService implements NameService.
+func (s *Server) AnnounceService(ctx context.Context, req *pb.AnnounceServiceRequest) (*pb.AnnounceServiceResponse, error) {
+	if err := s.authorize(ctx); err != nil {
+		return nil, err
+	}
+	instance := Instance{ID: req.InstanceId, Address: req.Address, Term: req.Term}
+	var err error
+	s.ask(func(r *Registry, now time.Time) { err = r.Announce(now, req.Service, instance) })
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	return &pb.AnnounceServiceResponse{
+		Ttl:               durationpb.New(s.opts.Times.OfflineAfter),
+		HeartbeatInterval: durationpb.New(s.opts.Times.HeartbeatInterval),
+	}, nil
+}
+
+// LookupService implements NameService.
+func (s *Server) LookupService(_ context.Context, req *pb.LookupServiceRequest) (*pb.LookupServiceResponse, error) {
+	if err := checkName("service", req.Service, maxType, typeCharacters); err != nil {
+		return nil, toStatus(err)
+	}
+	var found []Instance
+	s.ask(func(r *Registry, now time.Time) { found = r.LookupService(now, req.Service) })
+	return &pb.LookupServiceResponse{Instances: toInstances(found)}, nil
+}
+
+// GetStatus implements NameService.
+func (s *Server) GetStatus(context.Context, *pb.NameServiceGetStatusRequest) (*pb.NameServiceGetStatusResponse, error) {
+	it := s.report()
+	return &pb.NameServiceGetStatusResponse{
+		Epoch:         s.epoch,
+		Uptime:        durationpb.New(time.Since(s.started)),
+		Settled:       it.Settled,
+		Workers:       toWorkers(it.Workers),
+		Registrations: it.counts.Registrations,
+		Heartbeats:    it.counts.Heartbeats,
+		UnknownLeases: it.counts.UnknownLeases,
+		Watchers:      uint32(it.watchers),
+		Version:       s.opts.Version,
+	}, nil
+}
+
+// report is everything that GetStatus and the metrics tell of the registry.
+type report struct {
+	View
+	counts   Counts
+	services int
+	watchers int
+}
+
+func (s *Server) report() (it report) {
+	s.ask(func(r *Registry, now time.Time) {
+		it = report{View: r.Snapshot(now, ""), counts: r.Counts(), services: r.Services(now), watchers: s.watchers}
+	})
+	return it
+}
+
+func (s *Server) authorize(ctx context.Context) error {
+	if s.opts.Authorize == nil {
+		return nil
+	}
+	return s.opts.Authorize(ctx)
+}
