@@ -84,7 +84,8 @@ type ProcessRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Attempts to run.
 	Assignments []*Assignment `protobuf:"bytes,1,rep,name=assignments,proto3" json:"assignments,omitempty"`
-	// Attempts to stop: the handler's context ends. What it still returns is not wanted.
+	// Attempts to stop: the handler's context ends. What it still returns is not wanted, but the worker answers all the
+	// same, with Outcome or Refused, once the handler has returned: that tells the dispatcher that the slot is free.
 	Cancels []*Cancel `protobuf:"bytes,2,rep,name=cancels,proto3" json:"cancels,omitempty"`
 	// Outcomes that the worker may forget.
 	Acks          []*OutcomeAck `protobuf:"bytes,3,rep,name=acks,proto3" json:"acks,omitempty"`

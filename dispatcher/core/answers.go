@@ -1,0 +1,147 @@
+package core
+
+import "time"
+
+// Outcome is what a worker says became of an attempt.
+type Outcome struct {
+	Task    uint64
+	Token   Token
+	How     Ending // EndResult, EndInvalidPayload, EndRetryable or EndPermanent
+	Text    string // the result, or why there is none
+	Elapsed time.Duration
+}
+
+// What was odd about an answer of a worker; the dispatcher counts and logs it.
+const (
+	OddUnknownTask   = "unknown_task"   // no attempt of this task is with any worker, and none lately ended here
+	OddStale         = "stale"          // the token is not that of the current attempt
+	OddForeign       = "foreign"        // the attempt is with another worker
+	OddDuplicate     = "duplicate"      // it was said before
+	OddBeforeStarted = "before_started" // an outcome without the word that the handler began; it counts
+	OddMalformed     = "malformed"      // it makes no sense in itself
+)
+
+// Started says that a worker's handler began an attempt. It returns what was odd about that, "" if nothing was.
+func (s *Scheduler) Started(link Link, task uint64, token Token) string {
+	f, odd := s.find(link, task, token)
+	if f == nil {
+		return s.odd(odd)
+	}
+	if f.started {
+		return s.odd(OddDuplicate)
+	}
+	f.started = true
+	s.propose(&Start{At: At(s.now), Task: task, Token: token})
+	return ""
+}
+
+// Progress says how much of an attempt is done, 0 to 1.
+func (s *Scheduler) Progress(link Link, task uint64, token Token, share float32) string {
+	f, odd := s.find(link, task, token)
+	if f == nil {
+		return s.odd(odd)
+	}
+	if !(share >= 0 && share <= 1) {
+		return s.odd(OddMalformed)
+	}
+	f.progress = share
+	return ""
+}
+
+// Outcome says how an attempt ended. The slot is free from now on; the worker is acknowledged when the outcome is
+// durable.
+func (s *Scheduler) Outcome(link Link, o Outcome) string {
+	f, odd := s.find(link, o.Task, o.Token)
+	if f == nil {
+		s.dismiss(link, o.Task, o.Token)
+		return s.odd(odd)
+	}
+	w := f.worker
+	odd = ""
+	if !f.started {
+		odd = s.odd(OddBeforeStarted)
+	}
+	if q := s.queues[f.spec.Type]; q != nil {
+		w.learn(q, o.Elapsed)
+	}
+	if o.How == EndResult {
+		w.completed++
+	} else {
+		w.failed++
+	}
+	s.answer(f)
+	s.end(f, o.How, o.Text)
+	return odd
+}
+
+// Refused says that a worker hands an attempt back.
+func (s *Scheduler) Refused(link Link, task uint64, token Token, why string) string {
+	f, odd := s.find(link, task, token)
+	if f == nil {
+		if s.dismiss(link, task, token) {
+			return ""
+		}
+		return s.odd(odd)
+	}
+	w := f.worker
+	s.answer(f)
+	if !f.started {
+		w.fullUntil = s.now.Add(refusalPause)
+	}
+	s.end(f, EndRefused, why)
+	return ""
+}
+
+// answer takes a flight off its worker, which has said what became of it.
+func (s *Scheduler) answer(f *flight) {
+	f.phase = answered
+	s.timers.stop(&f.timer)
+	f.worker.fullUntil = time.Time{}
+	s.release(f, false)
+}
+
+// find returns the attempt that an answer is about, if it is with the worker of this very stream and nothing has ended
+// it yet. Otherwise it says why the answer does not count.
+func (s *Scheduler) find(link Link, task uint64, token Token) (f *flight, odd string) {
+	w := s.byLink[link]
+	f = s.flights[task]
+	switch {
+	case w == nil:
+		return nil, OddForeign // a stream that was replaced
+	case f == nil && s.m.Task(task) == nil:
+		return nil, OddUnknownTask
+	case f == nil && s.m.Task(task).Attempt == token && s.m.Task(task).State.Terminal():
+		return nil, OddDuplicate
+	case f == nil || f.token != token:
+		return nil, OddStale
+	case f.worker != w:
+		return nil, OddForeign
+	case f.phase != aloft:
+		return nil, OddDuplicate
+	}
+	return f, ""
+}
+
+// dismiss tells a worker that nobody waits for what it says of an attempt, and frees the slot if the attempt still held
+// one. It tells whether it did. While an outcome of that attempt is on the way to the disk, the acknowledgement waits.
+func (s *Scheduler) dismiss(link Link, task uint64, token Token) bool {
+	w := s.byLink[link]
+	if w == nil {
+		return false
+	}
+	if f := s.flights[task]; f != nil && f.token == token && f.worker == w && f.phase == answered {
+		return false
+	}
+	s.send(w, Message{Kind: Acknowledge, Task: task, Token: token})
+	done, held := w.ghosts[ghost{task, token}]
+	if held {
+		delete(w.ghosts, ghost{task, token})
+		w.slow--
+		if done != nil {
+			w.probing = false
+			done(true)
+		}
+		s.look(w)
+	}
+	return held
+}

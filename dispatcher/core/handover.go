@@ -1,0 +1,224 @@
+package core
+
+import (
+	"fmt"
+	"time"
+)
+
+// Strategy is how a worker is chosen among those that are ready.
+type Strategy uint8
+
+// The strategies.
+const (
+	LeastLoaded Strategy = iota // the least share of its capacity in use; ties by turn
+	RoundRobin                  // whose turn is longest ago
+	Random
+)
+
+var strategyNames = [...]string{"least-loaded", "round-robin", "random"}
+
+// String returns the strategy's name, such as "least-loaded".
+func (s Strategy) String() string { return strategyNames[s] }
+
+// ParseStrategy returns the strategy of a name.
+func ParseStrategy(name string) (Strategy, error) {
+	for i, n := range strategyNames {
+		if n == name {
+			return Strategy(i), nil
+		}
+	}
+	return 0, fmt.Errorf("%q: must be least-loaded, round-robin or random", name)
+}
+
+// Flush hands over what can be handed over. The driver calls it once at the end of each of its steps. Types take turns
+// at being first, so that none that shares a worker with another starves.
+func (s *Scheduler) Flush() {
+	n := len(s.rounds)
+	if n == 0 {
+		return
+	}
+	s.first = (s.first + 1) % n
+	for i := range n {
+		q := s.rounds[(s.first+i)%n]
+		if !q.dirty {
+			continue
+		}
+		q.dirty = false
+		for t := q.front(s.live); t != nil; t = q.front(s.live) {
+			w := s.pick(q, t)
+			if w == nil {
+				break
+			}
+			q.pop(t)
+			s.handOver(q, w, t)
+		}
+	}
+}
+
+// pick chooses a worker for a task, nil when none is ready. A worker that an attempt of the task already ended on is
+// chosen only when there is no other.
+func (s *Scheduler) pick(q *queue, t *Task) *worker {
+	var best *worker
+	ready := 0
+	for _, w := range q.workers {
+		if !w.ready(q, s.now) {
+			continue
+		}
+		if best != nil && w.tried(t) != best.tried(t) {
+			if w.tried(t) {
+				continue
+			}
+			best, ready = nil, 0
+		}
+		ready++
+		if best == nil || s.better(w, best, ready) {
+			best = w
+		}
+	}
+	return best
+}
+
+// tried tells whether the task's latest attempt was with this process.
+func (w *worker) tried(t *Task) bool { return t.Attempt != 0 && t.LeaseID == w.info.LeaseID }
+
+// better tells whether w is to be preferred to best; w is the n-th that is ready.
+func (s *Scheduler) better(w, best *worker, n int) bool {
+	switch s.cfg.Strategy {
+	case Random:
+		return s.cfg.Rand(n) == 0
+	case LeastLoaded:
+		a, b := w.assigned()*best.info.Capacity, best.assigned()*w.info.Capacity
+		if a != b {
+			return a < b
+		}
+	}
+	return w.turn < best.turn
+}
+
+// handOver gives an attempt of a task to a worker. The assignment goes out at once, while its record is still on the
+// way to the disk: if that record is lost with this leader, its token is too, and nothing that bears it will count.
+func (s *Scheduler) handOver(q *queue, w *worker, t *Task) {
+	done, err := w.breaker.Allow()
+	if err != nil { // it has changed its mind since it said what it said last
+		w.breaking = w.breaker.State()
+		w.fullUntil = s.now.Add(refusalPause)
+		q.pushFront(t)
+		return
+	}
+	w.probing = w.breaking == BreakerHalfOpen
+	s.turns++
+	w.turn = s.turns
+	token := NewToken(s.term, t.Attempt.Number()+1)
+	f := &flight{
+		spec: t.Spec, token: token, worker: w, workerID: w.info.ID, leaseID: w.info.LeaseID,
+		handed: s.now, deadline: s.now.Add(t.AttemptTimeout), done: done,
+		timer: timer{task: t.ID, due: s.now.Add(t.AttemptTimeout)},
+	}
+	typical := w.typical[w.place(q)]
+	f.short = typical > 0 && typical < lookahead
+	s.flights[t.ID] = f
+	s.board(w, f)
+	s.timers.add(&f.timer)
+	s.propose(&Dispatch{At: At(s.now), Task: t.ID, Token: token, WorkerID: w.info.ID, LeaseID: w.info.LeaseID})
+	s.send(w, Message{Kind: Assign, Task: t.ID, Token: token, Spec: t.Spec, Timeout: t.AttemptTimeout})
+}
+
+// board gives a flight a slot of the worker.
+func (s *Scheduler) board(w *worker, f *flight) {
+	f.worker = w
+	w.flights[f.task] = f
+	if !f.short {
+		w.slow++
+	}
+}
+
+// release takes a flight off its worker. A slot that the worker has not said to be free stays taken, as a ghost, and
+// the worker is told to stop.
+func (s *Scheduler) release(f *flight, occupied bool) {
+	w := f.worker
+	if w == nil {
+		s.disown(f)
+		return
+	}
+	if w.flights[f.task] != f {
+		return
+	}
+	delete(w.flights, f.task)
+	if !f.short {
+		w.slow--
+	}
+	if occupied && w.link != 0 {
+		w.ghosts[ghost{f.task, f.token}] = f.done
+		f.done = nil
+		w.slow++
+		s.send(w, Message{Kind: Stop, Task: f.task, Token: f.token})
+		return
+	}
+	s.settle(f, true)
+	s.look(w)
+}
+
+// settle tells the breaker how an attempt went, once.
+func (s *Scheduler) settle(f *flight, ok bool) {
+	if f.done != nil {
+		f.worker.probing = false
+		f.done(ok)
+		f.done = nil
+	}
+}
+
+// look marks the queues of a worker that may have become ready.
+func (s *Scheduler) look(w *worker) {
+	for _, q := range w.queues {
+		q.dirty = true
+	}
+}
+
+// drop gives an attempt up. Its worker, if it is still connected, is told to stop.
+func (s *Scheduler) drop(f *flight, how Ending, why string) {
+	if f.phase != aloft {
+		return
+	}
+	f.phase = dropped
+	s.timers.stop(&f.timer)
+	if f.worker != nil {
+		f.worker.failed++
+	}
+	s.release(f, true)
+	s.end(f, how, why)
+}
+
+// lose gives an attempt up because its worker is lost.
+func (s *Scheduler) lose(f *flight, why string) { s.drop(f, EndLost, why) }
+
+// end proposes how an attempt ended.
+func (s *Scheduler) end(f *flight, how Ending, text string) {
+	rec := &End{At: At(s.now), Task: f.task, Token: f.token, Duration: s.now.Sub(f.handed), How: how, Text: text}
+	if how != EndResult && how != EndInvalidPayload && how != EndPermanent {
+		rec.RetryAt = At(s.now.Add(s.pause(f.task)))
+	}
+	s.propose(rec)
+}
+
+// pause returns how long a task waits before it is tried again.
+func (s *Scheduler) pause(id uint64) time.Duration {
+	n := 1
+	if t := s.m.Task(id); t != nil {
+		n += int(t.Attempts) + int(t.Redeliveries)
+	}
+	return s.cfg.Backoff(max(1, n-1))
+}
+
+// disown takes a flight from the list of those whose worker has not come back yet.
+func (s *Scheduler) disown(f *flight) {
+	list := s.orphans[f.workerID]
+	for i := range list {
+		if list[i] == f {
+			list = append(list[:i:i], list[i+1:]...)
+			break
+		}
+	}
+	if s.orphans[f.workerID] = list; len(list) == 0 {
+		delete(s.orphans, f.workerID)
+	}
+}

@@ -1,0 +1,245 @@
+package core
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// refusalPause is how long a worker that refused for capacity is left alone, unless it reports a free slot before.
+const refusalPause = 100 * time.Millisecond
+
+// SetWorker takes what the name services say of a worker now.
+func (s *Scheduler) SetWorker(info WorkerInfo) {
+	w := s.workers[info.ID]
+	before := WorkerUnknown
+	switch {
+	case w == nil:
+		w = s.admit(info)
+	case w.info.LeaseID != info.LeaseID:
+		before = w.info.State
+		s.evict(w, "replaced by another registration of "+info.ID)
+		w = s.admit(info)
+	default:
+		before = w.info.State
+		s.unlist(w)
+		sameTypes := slices.Equal(w.info.Types, info.Types)
+		w.info = info
+		s.list(w, sameTypes)
+	}
+	for _, f := range slices.Clone(s.orphans[info.ID]) {
+		if f.leaseID != info.LeaseID {
+			s.lose(f, fmt.Sprintf("worker %s was restarted", info.ID))
+		}
+	}
+	for _, typ := range info.Types {
+		s.know(typ)
+	}
+	if before != info.State {
+		s.note(info.ID, "state", before.String(), info.State.String(), "")
+	}
+	if info.State == WorkerOffline && before != WorkerOffline {
+		s.abandon(w, fmt.Sprintf("worker %s is offline: its heartbeats stopped", info.ID))
+		s.fault(w)
+	}
+	s.look(w)
+}
+
+// RemoveWorker takes away a worker that the name services no longer know.
+func (s *Scheduler) RemoveWorker(id string) {
+	for _, f := range slices.Clone(s.orphans[id]) {
+		s.lose(f, fmt.Sprintf("worker %s is gone", id))
+	}
+	if w := s.workers[id]; w != nil {
+		s.evict(w, fmt.Sprintf("worker %s is gone", id))
+		s.note(id, "state", w.info.State.String(), "", "")
+	}
+}
+
+// admit enters a worker.
+func (s *Scheduler) admit(info WorkerInfo) *worker {
+	w := &worker{info: info, flights: map[uint64]*flight{}, ghosts: map[ghost]func(bool){}, linkError: "not connected yet"}
+	w.breaker = s.cfg.NewBreaker(func(from, to BreakerState) {
+		w.breaking, w.probing = to, false
+		s.note(info.ID, "breaker", from.String(), to.String(), "")
+		s.look(w)
+	})
+	s.workers[info.ID] = w
+	s.list(w, false)
+	return w
+}
+
+// evict takes a worker away with everything it has.
+func (s *Scheduler) evict(w *worker, why string) {
+	if w.link != 0 {
+		s.note(w.info.ID, "stream", "connected", "broken", why)
+	}
+	s.unlink(w, why)
+	s.unlist(w)
+	delete(s.workers, w.info.ID)
+}
+
+// list enters a worker with the queues of its types. known says that these are as before: then what was learnt of them
+// stays.
+func (s *Scheduler) list(w *worker, known bool) {
+	learnt := w.typical
+	w.queues, w.typical = nil, nil
+	for _, typ := range w.info.Types {
+		q := s.queue(typ)
+		if w.place(q) >= 0 {
+			continue
+		}
+		w.queues, w.typical = append(w.queues, q), append(w.typical, 0)
+		at, _ := slices.BinarySearchFunc(q.workers, w, byID)
+		q.workers = slices.Insert(q.workers, at, w)
+	}
+	if known {
+		w.typical = learnt
+	}
+}
+
+// unlist takes it from them.
+func (s *Scheduler) unlist(w *worker) {
+	for _, q := range w.queues {
+		if at, ok := slices.BinarySearchFunc(q.workers, w, byID); ok {
+			q.workers = slices.Delete(q.workers, at, at+1)
+		}
+	}
+}
+
+func byID(a, b *worker) int {
+	if a.info.ID < b.info.ID {
+		return -1
+	}
+	if a.info.ID > b.info.ID {
+		return 1
+	}
+	return 0
+}
+
+// know makes a type known to the machine, so that tasks of it are accepted from now on and after a restart.
+func (s *Scheduler) know(typ string) {
+	if s.m.Known(typ) || s.asked[typ] || len(s.asked)+len(s.m.types) >= s.cfg.MaxTypes {
+		return
+	}
+	s.asked[typ] = true
+	s.propose(&KnownType{Type: typ})
+}
+
+func (s *Scheduler) note(worker, aspect, before, after, why string) {
+	s.propose(&WorkerChange{At: At(s.now), WorkerID: worker, Aspect: aspect, Before: before, After: after, Reason: why})
+}
+
+// Held is an attempt that a worker says it still has.
+type Held struct {
+	Task    uint64
+	Token   Token
+	Started bool
+}
+
+// Connect begins a Process stream to a worker that has said Hello: the attempts it still has, the outcomes that nobody
+// acknowledged. What still counts goes on; the rest is stopped or acknowledged away. It returns the stream's number;
+// an error means that the worker is not the one that the name service told of, and that the stream must be closed.
+func (s *Scheduler) Connect(id, lease string, window int, held []Held, outcomes []Outcome) (Link, error) {
+	w := s.workers[id]
+	if w == nil || w.info.LeaseID != lease {
+		return 0, fmt.Errorf("the name service knows no worker %q with lease %q", id, lease)
+	}
+	s.unlink(w, "replaced by a new stream")
+	s.links++
+	w.link, w.linkError, w.window = s.links, "", window
+	w.fullUntil = time.Time{}
+	s.byLink[w.link] = w
+	s.note(id, "stream", "", "connected", "")
+	for _, h := range held {
+		s.reclaim(w, h)
+	}
+	for _, o := range outcomes {
+		s.reclaim(w, Held{Task: o.Task, Token: o.Token, Started: true})
+		s.Outcome(w.link, o)
+	}
+	for _, f := range slices.Clone(s.orphans[id]) {
+		s.lose(f, fmt.Sprintf("worker %s came back without it", id))
+	}
+	s.look(w)
+	return w.link, nil
+}
+
+// reclaim gives an attempt that began under an earlier leader back to the worker that has it, if it is still wanted.
+func (s *Scheduler) reclaim(w *worker, h Held) {
+	f := s.flights[h.Task]
+	if f == nil || f.token != h.Token || f.phase != aloft || f.worker != nil || f.workerID != w.info.ID || f.leaseID != w.info.LeaseID {
+		if f == nil || f.token != h.Token {
+			w.ghosts[ghost{h.Task, h.Token}] = nil
+			w.slow++
+			s.send(w, Message{Kind: Stop, Task: h.Task, Token: h.Token})
+		}
+		return
+	}
+	s.disown(f)
+	s.timers.stop(&f.timer)
+	f.due = f.deadline
+	s.timers.add(&f.timer)
+	s.board(w, f)
+	if h.Started && !f.started {
+		f.started = true
+		s.propose(&Start{At: At(s.now), Task: f.task, Token: f.token})
+	}
+}
+
+// Disconnect ends a Process stream. What the worker had is tried again at once.
+func (s *Scheduler) Disconnect(link Link, why string) {
+	w := s.byLink[link]
+	if w == nil {
+		return // it was replaced
+	}
+	s.note(w.info.ID, "stream", "connected", "broken", why)
+	s.unlink(w, fmt.Sprintf("the stream to worker %s broke: %s", w.info.ID, why))
+	w.linkError = why
+	s.fault(w)
+}
+
+// Unreachable says that no stream to a worker could be opened.
+func (s *Scheduler) Unreachable(id, lease, why string) {
+	if w := s.workers[id]; w != nil && w.info.LeaseID == lease && w.link == 0 {
+		w.linkError = why
+		s.fault(w)
+	}
+}
+
+// fault tells the breaker of a fault that is not an attempt's.
+func (s *Scheduler) fault(w *worker) {
+	if done, err := w.breaker.Allow(); err == nil {
+		done(false)
+	}
+}
+
+// unlink forgets a worker's stream, and gives up what was handed over on it.
+func (s *Scheduler) unlink(w *worker, why string) {
+	if w.link == 0 {
+		return
+	}
+	delete(s.byLink, w.link)
+	w.link, w.outbox = 0, nil
+	s.abandon(w, why)
+	for _, done := range w.ghosts {
+		if done != nil {
+			done(false)
+		}
+	}
+	clear(w.ghosts)
+	w.slow = 0
+}
+
+// abandon gives up everything that a worker has, in the order of the tasks.
+func (s *Scheduler) abandon(w *worker, why string) {
+	for _, id := range slices.Sorted(maps.Keys(w.flights)) {
+		f := w.flights[id]
+		if w.probing && f.done != nil {
+			f.done(false)
+		}
+		f.done = nil // losing a worker is one fault, however much it had
+		s.lose(f, why)
+	}
+}

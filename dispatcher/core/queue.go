@@ -1,0 +1,115 @@
+package core
+
+// Priorities is how many there are: 0 to 9, the highest first.
+const Priorities = 10
+
+// queue holds the QUEUED tasks of one type: by priority, and within one in the order in which they were queued.
+//
+// A task that is cancelled stays in it until it comes to the front or until the queue is swept: what counts is whether
+// the version that was queued is still the task's version.
+type queue struct {
+	typ     string
+	byPrio  [Priorities]deque
+	held    int       // tasks in it, dead ones included
+	dead    int       // of these, how many are no longer QUEUED
+	workers []*worker // that can do the type, in the order of their ids
+	dirty   bool      // something may be handed over; the scheduler looks at it in its next flush
+}
+
+// push adds a task at the end.
+func (q *queue) push(t *Task) {
+	q.byPrio[t.Priority].pushBack(t)
+	q.held++
+}
+
+// pushFront adds a task that had already come to the front once.
+func (q *queue) pushFront(t *Task) {
+	q.byPrio[t.Priority].pushFront(t)
+	q.held++
+}
+
+// front returns the task that is next, nil when there is none. live says whether a version is still the task's.
+func (q *queue) front(live func(*Task) bool) *Task {
+	for prio := Priorities - 1; prio >= 0; prio-- {
+		d := &q.byPrio[prio]
+		for d.n > 0 {
+			if t := d.front(); live(t) {
+				return t
+			}
+			d.popFront()
+			q.held--
+			q.dead--
+		}
+	}
+	return nil
+}
+
+// pop takes out what front returned.
+func (q *queue) pop(t *Task) {
+	q.byPrio[t.Priority].popFront()
+	q.held--
+}
+
+// bury notes that a task in the queue is no longer QUEUED. When most of what it holds is dead, it is swept, so that
+// tasks that are submitted and cancelled do not pile up while no worker comes.
+func (q *queue) bury(live func(*Task) bool) {
+	q.dead++
+	if q.dead < 1024 || q.dead*2 < q.held {
+		return
+	}
+	for prio := range q.byPrio {
+		d := &q.byPrio[prio]
+		for n := d.n; n > 0; n-- {
+			if t := d.popFront(); live(t) {
+				d.pushBack(t)
+			} else {
+				q.held--
+			}
+		}
+	}
+	q.dead = 0
+}
+
+// deque is a circle of tasks that grows by doubling.
+type deque struct {
+	ring []*Task
+	head int
+	n    int
+}
+
+func (d *deque) front() *Task { return d.ring[d.head] }
+
+func (d *deque) popFront() *Task {
+	t := d.ring[d.head]
+	d.ring[d.head] = nil
+	d.head = (d.head + 1) % len(d.ring)
+	d.n--
+	if d.n == 0 && len(d.ring) > 1024 {
+		*d = deque{}
+	}
+	return t
+}
+
+func (d *deque) pushBack(t *Task) {
+	d.grow()
+	d.ring[(d.head+d.n)%len(d.ring)] = t
+	d.n++
+}
+
+func (d *deque) pushFront(t *Task) {
+	d.grow()
+	d.head = (d.head + len(d.ring) - 1) % len(d.ring)
+	d.ring[d.head] = t
+	d.n++
+}
+
+func (d *deque) grow() {
+	if d.n < len(d.ring) {
+		return
+	}
+	bigger := make([]*Task, max(8, 2*len(d.ring)))
+	for i := range d.n {
+		bigger[i] = d.ring[(d.head+i)%len(d.ring)]
+	}
+	d.ring, d.head = bigger, 0
+}

@@ -1,0 +1,267 @@
+package core
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Config is what an operator may choose about the scheduler.
+type Config struct {
+	Strategy    Strategy
+	AdoptGrace  time.Duration // how long a worker may take to come back to a dispatcher that has restarted
+	MaxFinished int           // terminal tasks that are kept
+	MaxAge      time.Duration // how long a terminal task is kept
+	MaxBytes    int64         // texts of terminal tasks that are kept, in bytes
+	MaxTypes    int           // types that are accepted into the list of known ones
+
+	Backoff    func(n int) time.Duration                         // the pause before the n-th retry, jitter included
+	NewBreaker func(changed func(from, to BreakerState)) Breaker // changed may be called from within Allow, done and State
+	Rand       func(n int) int                                   // a random number below n
+}
+
+// Scheduler is what the leader does with the machine: it decides which worker gets which task and when an attempt is
+// over. All it decides becomes a record; what is not in a record (who is connected, which slots are taken) is lost with
+// the leadership and learnt again by the next leader. It has no goroutines and no clock: its driver calls it under one
+// lock, says what time it is, and takes from it what is to be proposed and sent.
+type Scheduler struct {
+	cfg  Config
+	m    *Machine
+	term uint64
+	now  time.Time // of the driver's latest call
+
+	queues   map[string]*queue
+	rounds   []*queue // in the order of their types; where the next round begins is rotated
+	first    int
+	workers  map[string]*worker
+	byLink   map[Link]*worker
+	flights  map[uint64]*flight   // by task
+	orphans  map[string][]*flight // by worker: begun under an earlier leader, and not yet heard of
+	waits    map[uint64]*timer    // by task: the end of its backoff, or its queue timeout
+	timers   timers
+	turns    uint64
+	links    Link
+	asked    map[string]bool // types proposed as known
+	goal     uint64          // how many tasks will have been forgotten once the last Forget is applied
+	oddities map[string]uint64
+
+	records  [][]byte  // to be proposed, in order
+	outgoing []*worker // with something in their outbox
+}
+
+// NewScheduler returns the scheduler of the leader of a term, with the machine's tasks where they stand. From here on
+// the machine's steps must reach it: set m.Changed to its Changed.
+func NewScheduler(cfg Config, m *Machine, term uint64, now time.Time) *Scheduler {
+	s := &Scheduler{
+		cfg: cfg, m: m, term: term, now: now,
+		queues: map[string]*queue{}, workers: map[string]*worker{}, byLink: map[Link]*worker{},
+		flights: map[uint64]*flight{}, orphans: map[string][]*flight{}, waits: map[uint64]*timer{},
+		asked: map[string]bool{}, oddities: map[string]uint64{},
+		goal: m.Forgotten(),
+	}
+	var queued []*Task
+	m.tasks.each(func(t *Task) {
+		switch t.State {
+		case Queued:
+			queued = append(queued, t)
+		case Retrying:
+			s.wait(t, time.Duration(t.RetryAt-At(now))*time.Microsecond)
+		case Dispatched, Processing:
+			s.orphan(t)
+		}
+	})
+	slices.SortFunc(queued, func(a, b *Task) int { return cmp.Compare(a.Order, b.Order) })
+	for _, t := range queued {
+		s.enqueue(t, false)
+	}
+	return s
+}
+
+// orphan takes up an attempt that an earlier leader handed over: its worker may still be at it.
+func (s *Scheduler) orphan(t *Task) {
+	left := t.AttemptTimeout - s.now.Sub(t.DispatchedAt.Time())
+	f := &flight{
+		spec: t.Spec, token: t.Attempt, workerID: t.WorkerID, leaseID: t.LeaseID,
+		handed: s.now.Add(left - t.AttemptTimeout), deadline: s.now.Add(left), started: t.State == Processing,
+		timer: timer{task: t.ID, due: s.now.Add(min(left, s.cfg.AdoptGrace))},
+	}
+	s.flights[t.ID] = f
+	s.orphans[t.WorkerID] = append(s.orphans[t.WorkerID], f)
+	s.timers.add(&f.timer)
+}
+
+// Begin tells the time; the driver calls it before anything else, each time it takes the lock.
+func (s *Scheduler) Begin(now time.Time) { s.now = now }
+
+// Take returns what the scheduler wants proposed, in order, and the links that have something to send, since the last
+// call.
+func (s *Scheduler) Take() (records [][]byte, send []Link) {
+	records, s.records = s.records, nil
+	for _, w := range s.outgoing {
+		if w.link != 0 && len(w.outbox) > 0 {
+			send = append(send, w.link)
+		}
+	}
+	s.outgoing = s.outgoing[:0]
+	return records, send
+}
+
+// Outbox returns what is to be sent on a link, in order, and empties it. room is reused for what comes next.
+func (s *Scheduler) Outbox(link Link, room []Message) []Message {
+	w := s.byLink[link]
+	if w == nil {
+		return nil
+	}
+	out := w.outbox
+	w.outbox = room[:0]
+	return out
+}
+
+// Wake returns when Tick is to be called at the latest.
+func (s *Scheduler) Wake() (time.Time, bool) {
+	if len(s.timers) == 0 {
+		return time.Time{}, false
+	}
+	return s.timers[0].due, true
+}
+
+// Tick does what is due.
+func (s *Scheduler) Tick() {
+	for len(s.timers) > 0 && !s.timers[0].due.After(s.now) {
+		due := s.timers[0]
+		s.timers.stop(due)
+		if f := s.flights[due.task]; f != nil && due == &f.timer {
+			s.overdue(f)
+			continue
+		}
+		delete(s.waits, due.task)
+		switch t := s.m.Task(due.task); {
+		case t == nil:
+		case t.State == Retrying:
+			s.propose(&Requeue{At: At(s.now), Task: t.ID, Token: t.Attempt})
+		case t.State == Queued:
+			s.propose(&Expire{At: At(s.now), Task: t.ID})
+		}
+	}
+	for _, q := range s.rounds {
+		for _, w := range q.workers {
+			if w.breaking == BreakerOpen {
+				w.breaker.State()
+			}
+		}
+		q.dirty = true // a worker that refused may be ready again
+	}
+	s.retain()
+}
+
+// overdue ends an attempt whose timer has run out.
+func (s *Scheduler) overdue(f *flight) {
+	if f.worker == nil && f.deadline.After(s.now) {
+		s.lose(f, fmt.Sprintf("worker %s did not come back within %v after the dispatcher did", f.workerID, s.cfg.AdoptGrace))
+		return
+	}
+	if f.done != nil {
+		f.done(false)
+		f.done = nil
+	}
+	s.drop(f, EndTimeout, fmt.Sprintf("no outcome within the attempt timeout of %v", f.spec.AttemptTimeout))
+}
+
+// Changed follows a step of the machine.
+func (s *Scheduler) Changed(t *Task, from State) {
+	if wait := s.waits[t.ID]; wait != nil {
+		s.timers.stop(wait)
+		delete(s.waits, t.ID)
+	}
+	f := s.flights[t.ID]
+	if f == nil && from == Queued && t.State.Terminal() {
+		s.queue(t.Type).bury(s.live)
+	}
+	if f != nil && !t.State.Running() {
+		s.land(f)
+	}
+	switch t.State {
+	case Queued:
+		s.enqueue(t, from == Dispatched)
+		if t.QueueTimeout > 0 && t.Attempt == 0 {
+			s.wait(t, t.QueueTimeout-s.now.Sub(t.Created.Time()))
+		}
+	case Retrying:
+		s.wait(t, time.Duration(t.RetryAt-At(s.now))*time.Microsecond)
+	}
+}
+
+// land takes down an attempt that the machine has ended.
+func (s *Scheduler) land(f *flight) {
+	switch f.phase {
+	case aloft: // ended by somebody else: cancelled
+		s.release(f, true)
+	case answered:
+		if f.worker != nil {
+			s.send(f.worker, Message{Kind: Acknowledge, Task: f.task, Token: f.token})
+		}
+	}
+	s.timers.stop(&f.timer)
+	delete(s.flights, f.task)
+}
+
+// live tells whether a version in a queue is still its task's version, and not on its way to a worker.
+func (s *Scheduler) live(t *Task) bool { return s.m.Task(t.ID) == t && s.flights[t.ID] == nil }
+
+func (s *Scheduler) enqueue(t *Task, front bool) {
+	q := s.queue(t.Type)
+	if front {
+		q.pushFront(t)
+	} else {
+		q.push(t)
+	}
+	q.dirty = true
+}
+
+func (s *Scheduler) wait(t *Task, d time.Duration) {
+	w := &timer{due: s.now.Add(d), task: t.ID}
+	s.waits[t.ID] = w
+	s.timers.add(w)
+}
+
+// queue returns the queue of a type.
+func (s *Scheduler) queue(typ string) *queue {
+	q := s.queues[typ]
+	if q == nil {
+		q = &queue{typ: typ}
+		s.queues[typ] = q
+		at, _ := slices.BinarySearchFunc(s.rounds, typ, func(q *queue, typ string) int { return cmp.Compare(q.typ, typ) })
+		s.rounds = slices.Insert(s.rounds, at, q)
+	}
+	return q
+}
+
+// retain lets go of terminal tasks that are too many, too old or too large.
+func (s *Scheduler) retain() {
+	if s.m.Forgotten() < s.goal {
+		return // the last Forget is not applied yet
+	}
+	if n := s.m.excess(s.cfg.MaxFinished, s.cfg.MaxBytes, At(s.now.Add(-s.cfg.MaxAge))); n > 0 {
+		s.goal = s.m.Forgotten() + n
+		s.propose(&Forget{Count: n})
+	}
+}
+
+func (s *Scheduler) propose(rec record) { s.records = append(s.records, Encode(rec)) }
+
+func (s *Scheduler) send(w *worker, msg Message) {
+	if w.link == 0 {
+		return
+	}
+	if len(w.outbox) == 0 {
+		s.outgoing = append(s.outgoing, w)
+	}
+	w.outbox = append(w.outbox, msg)
+}
+
+// odd counts an answer of a worker that does not count, or that should not have come, and returns the reason.
+func (s *Scheduler) odd(reason string) string {
+	s.oddities[reason]++
+	return reason
+}

@@ -1,0 +1,181 @@
+package core
+
+import "time"
+
+// WorkerState is what the name service concludes from a worker's heartbeats. The numbers are those of the proto.
+type WorkerState uint8
+
+// The states; proto/taskgrid/v1/nameservice.proto says what each one means.
+const (
+	WorkerUnknown WorkerState = iota
+	WorkerActive
+	WorkerUnhealthy
+	WorkerOffline
+	WorkerDraining
+)
+
+var workerStateNames = [...]string{"", "ACTIVE", "UNHEALTHY", "OFFLINE", "DRAINING"}
+
+// String returns the state's name, such as "ACTIVE".
+func (s WorkerState) String() string { return workerStateNames[s] }
+
+// WorkerInfo is what the name services say of a worker. Its lease stands for one process: a worker that comes back with
+// another lease has been restarted.
+type WorkerInfo struct {
+	ID       string
+	LeaseID  string
+	Address  string
+	Types    []string
+	Capacity int
+	State    WorkerState
+}
+
+// BreakerState is where a circuit breaker stands.
+type BreakerState uint8
+
+// The states of a breaker.
+const (
+	BreakerClosed   BreakerState = iota // the worker gets tasks
+	BreakerHalfOpen                     // it gets one, as a probe
+	BreakerOpen                         // it gets nothing
+)
+
+var breakerStateNames = [...]string{"closed", "half-open", "open"}
+
+// String returns the state's name, such as "half-open".
+func (s BreakerState) String() string { return breakerStateNames[s] }
+
+// Breaker keeps a worker that fails from getting more. It counts the worker's own faults (gone, silent past a
+// deadline), never the errors of tasks.
+type Breaker interface {
+	// Allow asks whether the worker may get something. If so, done must be called once with whether the worker did
+	// its part; a done that comes after the breaker has changed its state has no effect.
+	Allow() (done func(ok bool), err error)
+	// State returns where it stands; an open one that has waited long enough becomes half-open here.
+	State() BreakerState
+}
+
+// Link is a Process stream to a worker. 0 is none. Each new stream has a new number, so that what an old one still says
+// is told from what the current one says.
+type Link uint64
+
+// worker is a worker as the scheduler sees it.
+type worker struct {
+	info     WorkerInfo
+	queues   []*queue        // of its types
+	typical  []time.Duration // per queue: how long its handler takes, as a moving average; 0: not known
+	turn     uint64          // when it was chosen last
+	breaker  Breaker
+	breaking BreakerState // what the breaker said last
+	probing  bool         // the breaker is half-open and its probe is under way
+
+	link      Link
+	linkError string // why there is none
+	window    int    // assignments beyond the capacity that it keeps waiting
+	flights   map[uint64]*flight
+	ghosts    map[ghost]func(ok bool) // attempts that are over for us and still hold a slot there; the value is for the breaker, or nil
+	slow      int                     // flights and ghosts that are not known to be short
+	fullUntil time.Time               // it refused for capacity: nothing new before
+	outbox    []Message
+
+	completed, failed uint64
+}
+
+// ghost names an attempt.
+type ghost struct {
+	task  uint64
+	token Token
+}
+
+// flight is an attempt that is with a worker.
+type flight struct {
+	timer    // its deadline, or the end of the grace for its worker to come back
+	spec     *Spec
+	token    Token
+	worker   *worker // nil while the worker that has it has not connected (to this leader) yet
+	workerID string
+	leaseID  string
+	handed   time.Time
+	deadline time.Time
+	started  bool
+	short    bool // counted as short when it was handed over
+	progress float32
+	phase    phase
+	done     func(ok bool) // for the breaker; nil when it has been told
+}
+
+// phase is how far a flight is.
+type phase uint8
+
+const (
+	aloft    phase = iota // the worker has it
+	answered              // its outcome is being made durable; the worker waits for the acknowledgement
+	dropped               // we gave it up, and that is being made durable
+)
+
+// lookahead is how much work a worker may be handed beyond its capacity: tasks that are done within this time would
+// otherwise cost more on the way than in the handler. A task handed over early waits at most about so long.
+const lookahead = time.Millisecond
+
+// place returns the queue's index among the worker's, -1 when the worker does not serve it.
+func (w *worker) place(q *queue) int {
+	for i := range w.queues {
+		if w.queues[i] == q {
+			return i
+		}
+	}
+	return -1
+}
+
+// assigned is how many of the worker's slots are taken.
+func (w *worker) assigned() int { return len(w.flights) + len(w.ghosts) }
+
+// limit is how many assignments it may hold when the next one is from q: its capacity, and where the type's tasks are
+// short, as many more as its free slots finish within the lookahead.
+func (w *worker) limit(q *queue) int {
+	typical := w.typical[w.place(q)]
+	if typical == 0 || typical >= lookahead || w.window == 0 {
+		return w.info.Capacity
+	}
+	ahead := max(0, w.info.Capacity-w.slow) * int(lookahead/max(typical, time.Microsecond))
+	return w.info.Capacity + min(w.window, ahead)
+}
+
+// ready tells whether the worker may be handed a task of q now.
+func (w *worker) ready(q *queue, now time.Time) bool {
+	return w.link != 0 && w.info.State == WorkerActive && w.assigned() < w.limit(q) && !now.Before(w.fullUntil) &&
+		(w.breaking == BreakerClosed || w.breaking == BreakerHalfOpen && !w.probing)
+}
+
+// learn takes a handler's time into the moving average of its type.
+func (w *worker) learn(q *queue, elapsed time.Duration) {
+	i := w.place(q)
+	if i < 0 || elapsed < 0 {
+		return
+	}
+	elapsed = max(elapsed, time.Microsecond)
+	if w.typical[i] == 0 || elapsed > w.typical[i] {
+		w.typical[i] = elapsed // one slow task is enough to be careful
+		return
+	}
+	w.typical[i] += (elapsed - w.typical[i]) / 8
+}
+
+// MessageKind is what a message to a worker is about.
+type MessageKind uint8
+
+// The messages.
+const (
+	Assign MessageKind = iota + 1
+	Stop
+	Acknowledge
+)
+
+// Message is for a worker.
+type Message struct {
+	Kind    MessageKind
+	Task    uint64
+	Token   Token
+	Spec    *Spec         // of Assign
+	Timeout time.Duration // of Assign
+}
