@@ -69,12 +69,20 @@ func newRoot() *cobra.Command {
 			if err := settings.FromEnvironment(cmd); err != nil {
 				return exitError{exitUsage, err}
 			}
+			stopWithStdin(cmd)
 			return nil
 		},
 	}
+	addUntilStdin(root)
 	root.PersistentFlags().String("log-level", "info", "how much to log: debug, info, warn or error")
 	root.PersistentFlags().String("log-format", defaultLogFormat(), "how to log: text or json (json when stderr is no terminal)")
 	root.AddCommand(newVersionCommand())
+	root.AddCommand(newNameserviceCommand())
+	root.AddCommand(newMonitoringCommand())
+	root.AddCommand(newWorkerCommand())
+	root.AddCommand(newUpCommand())
+	root.AddCommand(newDocsCommand())
+	root.AddCommand(newClientCommands()...)
 	settings.Describe(root)
 	return root
 }

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"sync"
+	"time"
+)
+
+// A child that dies is started again after restartFirst, which doubles up to restartLongest while it keeps dying; one
+// that lived for restartSteady begins anew. The first pause is short because the usual reason is a person with kill -9.
+const (
+	restartFirst   = 200 * time.Millisecond
+	restartLongest = 5 * time.Second
+	restartSteady  = 10 * time.Second
+)
+
+// stage is the order in which children are ended; those of one stage end together.
+type stage int
+
+const (
+	stageClient      stage = iota // brings no new tasks
+	stageWorkers                  // finish what they run, while the dispatcher still records it
+	stageDispatcher               // and monitoring
+	stageNameservice              // last: the others speak to it while they end
+	stages
+)
+
+// child is one process that is kept running.
+type child struct {
+	name  string
+	args  []string // of this very program
+	stage stage
+	grace time.Duration // how long it may take to end before it is killed
+	// mayFinish: leaving with exit code 0 is its own decision, and it is not started again.
+	mayFinish bool
+}
+
+// supervisor keeps children running. It asks a child to end by closing the child's standard input (see
+// stopWithStdin): this works on every platform, and it happens by itself when the supervisor is killed, so that no
+// child outlives it.
+type supervisor struct {
+	executable string
+	children   []child
+	out        *lines
+
+	mu  sync.Mutex
+	pid map[string]int // by name; absent while the child does not run
+}
+
+func newSupervisor(executable string, children []child, out io.Writer) *supervisor {
+	return &supervisor{executable: executable, children: children, out: &lines{w: out}, pid: map[string]int{}}
+}
+
+// pids returns the process ids of the children that run, by name.
+func (s *supervisor) pids() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pids := make(map[string]int, len(s.pid))
+	for name, pid := range s.pid {
+		pids[name] = pid
+	}
+	return pids
+}
+
+// run keeps all children running until ctx ends or one of them says that it was started wrongly, then ends them in the
+// order of their stages and waits for each.
+func (s *supervisor) run(ctx context.Context) error {
+	var running [stages]sync.WaitGroup
+	var end [stages]context.CancelFunc
+	failed := make(chan error, len(s.children))
+	for st := range end {
+		var staged context.Context
+		staged, end[st] = context.WithCancel(context.WithoutCancel(ctx))
+		for _, c := range s.children {
+			if c.stage == stage(st) {
+				running[st].Go(func() {
+					if err := s.keep(staged, c); err != nil {
+						failed <- err
+					}
+				})
+			}
+		}
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	for st := range end {
+		end[st]()
+		running[st].Wait()
+	}
+	return err
+}
+
+// keep runs a child again and again until ctx ends. It returns an error when the child was started wrongly: that does
+// not get better by starting it again.
+func (s *supervisor) keep(ctx context.Context, c child) error {
+	pause := restartFirst
+	for {
+		began := time.Now()
+		output := &prefixed{lines: s.out, prefix: c.name}
+		pid, err := s.once(ctx, c, output)
+		output.flush()
+		var exit *exec.ExitError
+		switch {
+		case ctx.Err() != nil:
+			if errors.As(err, &exit) && exit.ExitCode() != 0 {
+				s.out.say("%s (pid %d) did not end well within %v: %v", c.name, pid, c.grace, err)
+			}
+			return nil
+		case errors.As(err, &exit) && exit.ExitCode() == exitUsage:
+			return exitError{exitUsage, fmt.Errorf("%s: %s", c.name, output.last)}
+		case err == nil && c.mayFinish:
+			s.out.say("%s (pid %d) is done", c.name, pid)
+			return nil
+		}
+		if time.Since(began) > restartSteady {
+			pause = restartFirst
+		}
+		s.out.say("%s (pid %d) ended: %s; starting it again in %v", c.name, pid, ending(err), pause)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, restartLongest)
+	}
+}
+
+// once runs a child to its end. When ctx ends the child is asked to end, and killed after its grace.
+func (s *supervisor) once(ctx context.Context, c child, output io.Writer) (pid int, err error) {
+	cmd := exec.CommandContext(ctx, s.executable, c.args...)
+	cmd.Stdout, cmd.Stderr = output, output
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return 0, err
+	}
+	cmd.Cancel = stdin.Close
+	cmd.WaitDelay = c.grace
+	detach(cmd)
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	pid = cmd.Process.Pid
+	s.setPID(c.name, pid)
+	defer s.setPID(c.name, 0)
+	return pid, cmd.Wait()
+}
+
+func (s *supervisor) setPID(name string, pid int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if pid == 0 {
+		delete(s.pid, name)
+		return
+	}
+	s.pid[name] = pid
+}
+
+func ending(err error) string {
+	if err == nil {
+		return "exit status 0"
+	}
+	return err.Error()
+}

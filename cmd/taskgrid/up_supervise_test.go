@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestChildHelper is no test: the supervisors of the tests below run it as their child, in the role given after "--".
+func TestChildHelper(t *testing.T) {
+	if flag.NArg() == 0 {
+		t.Skip("plays the child of a supervisor under test")
+	}
+	fmt.Println("started")
+	switch role := flag.Arg(0); role {
+	case "dies":
+		os.Exit(1)
+	case "misused":
+		fmt.Println("taskgrid: unknown flag: --colour")
+		os.Exit(exitUsage)
+	case "finishes":
+		os.Exit(0)
+	case "obeys":
+		io.Copy(io.Discard, os.Stdin)
+		fmt.Println("ending")
+		os.Exit(0)
+	case "hangs":
+		select {}
+	}
+}
+
+func helper(name, role string, st stage) child {
+	return child{name: name, stage: st, grace: 10 * time.Second, args: []string{"-test.run=^TestChildHelper$", "--", role}}
+}
+
+// transcript is what a supervisor wrote; a test can wait for a line.
+type transcript struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	more chan struct{}
+}
+
+func newTranscript() *transcript { return &transcript{more: make(chan struct{}, 1)} }
+
+func (s *transcript) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case s.more <- struct{}{}:
+	default:
+	}
+	return s.text.Write(p)
+}
+
+func (s *transcript) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// waitFor returns when a line matches, n times.
+func (s *transcript) waitFor(t *testing.T, n int, pattern string) {
+	t.Helper()
+	re := regexp.MustCompile(pattern)
+	deadline := time.After(20 * time.Second)
+	for len(re.FindAllString(s.String(), -1)) < n {
+		select {
+		case <-s.more:
+		case <-deadline:
+			t.Fatalf("no %d lines match %q in:\n%s", n, pattern, s)
+		}
+	}
+}
+
+// supervise runs the children until the returned function is called, which returns run's error.
+func supervise(t *testing.T, children ...child) (*transcript, func() error) {
+	t.Helper()
+	out := newTranscript()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- newSupervisor(os.Args[0], children, out).run(ctx) }()
+	var once sync.Once
+	var err error
+	stop := func() error {
+		once.Do(func() { cancel(); err = <-ended })
+		return err
+	}
+	t.Cleanup(func() { stop() })
+	return out, stop
+}
+
+func TestAChildThatDiesIsStartedAgain(t *testing.T) {
+	out, stop := supervise(t, helper("worker-hash-1", "dies", stageWorkers))
+	out.waitFor(t, 2, `worker-hash-1 +\| started`)
+	if err := stop(); err != nil {
+		t.Errorf("run: %v", err)
+	}
+	if want := "ended: exit status 1; starting it again in 200ms"; !strings.Contains(out.String(), want) {
+		t.Errorf("output lacks %q:\n%s", want, out)
+	}
+}
+
+func TestAChildThatWasStartedWronglyEndsEverythingWithItsMessage(t *testing.T) {
+	out := newTranscript()
+	err := newSupervisor(os.Args[0], []child{helper("dispatcher", "misused", stageDispatcher), helper("worker-hash-1", "obeys", stageWorkers)}, out).run(t.Context())
+	if want := "dispatcher: taskgrid: unknown flag: --colour"; err == nil || err.Error() != want {
+		t.Errorf("run: %v, want %q; output:\n%s", err, want, out)
+	}
+}
+
+func TestATestClientThatIsDoneIsNotStartedAgain(t *testing.T) {
+	c := helper("test-client", "finishes", stageClient)
+	c.mayFinish = true
+	out, _ := supervise(t, c)
+	out.waitFor(t, 1, `test-client \(pid \d+\) is done`)
+}
+
+func TestWorkersEndBeforeTheDispatcherAndTheNameService(t *testing.T) {
+	out, stop := supervise(t, helper("nameservice", "obeys", stageNameservice), helper("dispatcher", "obeys", stageDispatcher),
+		helper("worker", "obeys", stageWorkers), helper("test-client", "obeys", stageClient))
+	out.waitFor(t, 4, "started")
+	if err := stop(); err != nil {
+		t.Errorf("run: %v", err)
+	}
+	var order []string
+	for line := range strings.Lines(out.String()) {
+		if name, ok := strings.CutSuffix(strings.TrimSpace(line), "| ending"); ok {
+			order = append(order, strings.TrimSpace(name))
+		}
+	}
+	if want := []string{"test-client", "worker", "dispatcher", "nameservice"}; !slices.Equal(order, want) {
+		t.Errorf("the children ended in the order %v, want %v; output:\n%s", order, want, out)
+	}
+}
+
+func TestAChildThatDoesNotEndIsKilledAfterItsGrace(t *testing.T) {
+	c := helper("worker", "hangs", stageWorkers)
+	c.grace = 50 * time.Millisecond
+	out, stop := supervise(t, c)
+	out.waitFor(t, 1, "started")
+	if err := stop(); err != nil {
+		t.Errorf("run: %v", err)
+	}
+	if want := "did not end well within 50ms: signal: killed"; !strings.Contains(out.String(), want) {
+		t.Errorf("output lacks %q:\n%s", want, out)
+	}
+}
