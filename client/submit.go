@@ -1,0 +1,147 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"unicode/utf8"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	"taskgrid/internal/rpc"
+	pb "taskgrid/proto/taskgrid/v1"
+)
+
+const (
+	// maxBatch and maxBatchBytes bound one SubmitTasks call, well below what the dispatcher takes (10,000 tasks and
+	// rpc.MaxMessage), so that one call of a large submission never holds up others for long.
+	maxBatch      = 1000
+	maxBatchBytes = 4 << 20
+)
+
+// Submitted is what became of one submission: an id, or an error.
+type Submitted struct {
+	ID        uint64
+	Duplicate bool  // the idempotency key had been seen: ID is that of the earlier task
+	Err       error // nil: the task is accepted and durable. As from Submit otherwise
+}
+
+// Submit submits a task and returns its id. The task is durable then. A *RefusedError says why it was not accepted.
+func (c *Client) Submit(ctx context.Context, spec *pb.TaskSpec) (uint64, error) {
+	result := c.SubmitMany(ctx, []*pb.TaskSpec{spec})[0]
+	return result.ID, result.Err
+}
+
+// SubmitMany submits any number of tasks and returns for each what became of it, in their order. Each is judged by
+// itself: one bad task does not refuse the others.
+func (c *Client) SubmitMany(ctx context.Context, specs []*pb.TaskSpec) []Submitted {
+	ctx = withRequestID(ctx)
+	results := make([]Submitted, len(specs))
+	var batch pb.SubmitTasksRequest
+	var places []int // of the batch's tasks in results
+	bytes := 0
+	flush := func() {
+		c.submitBatch(ctx, &batch, places, results)
+		batch.Tasks, places, bytes = nil, nil, 0
+	}
+	for i, spec := range specs {
+		if err := sendable(spec); err != nil {
+			results[i].Err = &RefusedError{Code: codes.InvalidArgument, Message: err.Error(), RequestID: rpc.RequestID(ctx)}
+			continue
+		}
+		spec = withKey(spec)
+		size := proto.Size(spec)
+		if len(places) == maxBatch || len(places) > 0 && bytes+size > maxBatchBytes {
+			flush()
+		}
+		batch.Tasks, places, bytes = append(batch.Tasks, spec), append(places, i), bytes+size
+	}
+	if len(places) > 0 {
+		flush()
+	}
+	return results
+}
+
+// submitBatch submits a batch and writes what became of its tasks to their places in results.
+func (c *Client) submitBatch(ctx context.Context, batch *pb.SubmitTasksRequest, places []int, results []Submitted) {
+	resp, err := ask(ctx, c, true, c.dispatcher.SubmitTasks, batch)
+	if err == nil && len(resp.Results) != len(places) {
+		err = fmt.Errorf("dispatcher answered for %d tasks instead of %d", len(resp.Results), len(places))
+	}
+	for i, place := range places {
+		if err != nil {
+			results[place].Err = err
+			continue
+		}
+		r := resp.Results[i]
+		results[place] = Submitted{ID: r.Id, Duplicate: r.Duplicate, Err: refusedTask(ctx, r.Error)}
+	}
+}
+
+// Run submits a task, waits for its end and returns it. A task that FAILED or was CANCELLED is an answer, not an error:
+// look at its State.
+func (c *Client) Run(ctx context.Context, spec *pb.TaskSpec) (*pb.Task, error) {
+	ctx = withRequestID(ctx)
+	id, err := c.Submit(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	for task, err := range c.Wait(ctx, id) {
+		return task, err
+	}
+	return nil, fmt.Errorf("task %d: the wait ended without it", id) // cannot be: Wait yields each id or an error
+}
+
+// withKey returns the task with an idempotency key, a new one unless the caller chose one.
+func withKey(spec *pb.TaskSpec) *pb.TaskSpec {
+	if spec.GetIdempotencyKey() != "" {
+		return spec
+	}
+	keyed := proto.CloneOf(spec)
+	keyed.IdempotencyKey = rand.Text()
+	return keyed
+}
+
+// sendable says what keeps a task from being sent at all. Everything else is for the dispatcher to judge.
+func sendable(spec *pb.TaskSpec) error {
+	fields := [][2]string{{"type", spec.GetType()}, {"payload", spec.GetPayload()}, {"idempotency_key", spec.GetIdempotencyKey()}}
+	for key, value := range spec.GetLabels() {
+		fields = append(fields, [2]string{"labels", key}, [2]string{"labels", value})
+	}
+	for _, f := range fields {
+		if i := invalidUTF8(f[1]); i >= 0 {
+			return fmt.Errorf("%s: byte 0x%02x at offset %d: must be valid UTF-8", f[0], f[1][i], i)
+		}
+	}
+	if size := proto.Size(spec); size > rpc.MaxMessage-1024 {
+		return fmt.Errorf("payload: the task has %d bytes: no message may have more than %d", size, rpc.MaxMessage)
+	}
+	return nil
+}
+
+// invalidUTF8 returns the offset of the first byte that is not UTF-8, or -1.
+func invalidUTF8(s string) int {
+	if utf8.ValidString(s) {
+		return -1
+	}
+	for i, r := range s {
+		if r == utf8.RuneError {
+			if _, size := utf8.DecodeRuneInString(s[i:]); size == 1 {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// unique returns ids without repetitions, in their order.
+func unique(ids []uint64) []uint64 {
+	seen := make(map[uint64]bool, len(ids))
+	return slices.DeleteFunc(slices.Clone(ids), func(id uint64) bool {
+		before := seen[id]
+		seen[id] = true
+		return before
+	})
+}
