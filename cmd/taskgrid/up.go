@@ -24,6 +24,7 @@ type upOptions struct {
 	httpPort        int
 	workers         map[string]int
 	client          bool
+	grace           time.Duration
 	verbose         bool
 	output          string
 }
@@ -52,6 +53,7 @@ such as ` + "`TASKGRID_ATTEMPT_TIMEOUT=5s taskgrid up`" + `; 'taskgrid help disp
 	flags.IntVar(&o.httpPort, "http-port", 8080, "port of the page and the REST interface; 0 is any free one")
 	flags.StringToIntVar(&o.workers, "workers", nil, "worker processes per type, such as hash=3,sum=2,wait=0; a type that is not named gets one")
 	flags.BoolVar(&o.client, "client", false, "start the random test client as well (taskgrid load)")
+	flags.DurationVar(&o.grace, "grace", 15*time.Second, "how long a process may take to end before it is killed; longer than a worker's --drain-grace; 0: as long as it likes")
 	flags.BoolVar(&o.verbose, "verbose", false, "show what the processes log at level info, not only warnings and errors")
 	flags.StringVarP(&o.output, "output", "o", "table", "how to say where to look: table or json (one line)")
 	return cmd
@@ -79,7 +81,7 @@ func runUp(cmd *cobra.Command, o upOptions) error {
 	began := time.Now()
 	ctx, stop := process.SignalContext()
 	defer stop()
-	grid := newSupervisor(executable, plan.children(), os.Stderr)
+	grid := newSupervisor(executable, plan.children(), plan.grace, os.Stderr)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return grid.run(ctx) })
 	group.Go(func() error {

@@ -24,6 +24,7 @@ type plan struct {
 	data      string
 	perType   map[string]int // worker processes, 0 left out
 	client    bool
+	grace     time.Duration
 	logLevel  string
 	logFormat string
 	json      bool
@@ -35,7 +36,7 @@ type plan struct {
 // newPlan checks the flags. The error names flag, value and rule.
 func newPlan(cmd *cobra.Command, o upOptions) (*plan, error) {
 	p := &plan{
-		bind: o.bind, client: o.client, json: o.output == "json", perType: map[string]int{}, logLevel: "warn",
+		bind: o.bind, client: o.client, grace: o.grace, json: o.output == "json", perType: map[string]int{}, logLevel: "warn",
 		nameservice: o.nameservicePort, dispatcher: o.dispatcherPort, monitoring: o.monitoringPort, http: o.httpPort,
 	}
 	if o.output != "table" && o.output != "json" {
@@ -43,6 +44,9 @@ func newPlan(cmd *cobra.Command, o upOptions) (*plan, error) {
 	}
 	if o.ephemeral && cmd.Flags().Changed("data") {
 		return nil, fmt.Errorf("ephemeral: data: %q: give one of the two", o.data)
+	}
+	if o.grace < 0 {
+		return nil, fmt.Errorf("grace: %v: must not be negative", o.grace)
 	}
 	if net.ParseIP(o.bind) == nil {
 		return nil, fmt.Errorf("bind: %q: must be an IP address, such as 127.0.0.1 or 0.0.0.0", o.bind)
@@ -95,32 +99,26 @@ func (p *plan) reach(port int) string {
 	return net.JoinHostPort(host, strconv.Itoa(port))
 }
 
-// Grace periods: a worker drains for at most 10 s; the others have little to finish.
-const (
-	workerGrace = 15 * time.Second
-	otherGrace  = 10 * time.Second
-)
-
 // children returns the processes, in the order in which they are started and shown.
 func (p *plan) children() []child {
 	nameservice := p.reach(p.nameservice)
 	children := []child{
-		{name: "nameservice", stage: stageNameservice, grace: otherGrace,
+		{name: "nameservice", stage: stageNameservice,
 			args: []string{"nameservice", "--listen", p.listen(p.nameservice)}},
-		{name: "dispatcher", stage: stageDispatcher, grace: otherGrace,
+		{name: "dispatcher", stage: stageDispatcher,
 			args: []string{"dispatcher", "--listen", p.listen(p.dispatcher), "--nameservice", nameservice, "--data", filepath.Join(p.data, "dispatcher"), "--id", "dispatcher"}},
 	}
 	for _, taskType := range p.types() {
 		for i := range p.perType[taskType] {
 			id := fmt.Sprintf("%s-%d", taskType, i+1)
-			children = append(children, child{name: "worker-" + id, stage: stageWorkers, grace: workerGrace,
+			children = append(children, child{name: "worker-" + id, stage: stageWorkers,
 				args: []string{"worker", taskType, "--id", id, "--listen", p.listen(0), "--nameservice", nameservice}})
 		}
 	}
-	children = append(children, child{name: "monitoring", stage: stageDispatcher, grace: otherGrace,
+	children = append(children, child{name: "monitoring", stage: stageDispatcher,
 		args: []string{"monitoring", "--listen", p.listen(p.monitoring), "--http", p.listen(p.http), "--nameservice", nameservice}})
 	if p.client {
-		children = append(children, child{name: "test-client", stage: stageClient, grace: otherGrace, mayFinish: true,
+		children = append(children, child{name: "test-client", stage: stageClient, mayFinish: true,
 			args: []string{"load", "--nameservice", nameservice}})
 	}
 	for i := range children {

@@ -34,7 +34,6 @@ type child struct {
 	name  string
 	args  []string // of this very program
 	stage stage
-	grace time.Duration // how long it may take to end before it is killed
 	// mayFinish: leaving with exit code 0 is its own decision, and it is not started again.
 	mayFinish bool
 }
@@ -45,14 +44,15 @@ type child struct {
 type supervisor struct {
 	executable string
 	children   []child
+	grace      time.Duration // how long a child may take to end before it is killed; 0: as long as it likes
 	out        *lines
 
 	mu  sync.Mutex
 	pid map[string]int // by name; absent while the child does not run
 }
 
-func newSupervisor(executable string, children []child, out io.Writer) *supervisor {
-	return &supervisor{executable: executable, children: children, out: &lines{w: out}, pid: map[string]int{}}
+func newSupervisor(executable string, children []child, grace time.Duration, out io.Writer) *supervisor {
+	return &supervisor{executable: executable, children: children, grace: grace, out: &lines{w: out}, pid: map[string]int{}}
 }
 
 // pids returns the process ids of the children that run, by name.
@@ -110,7 +110,7 @@ func (s *supervisor) keep(ctx context.Context, c child) error {
 		switch {
 		case ctx.Err() != nil:
 			if errors.As(err, &exit) && exit.ExitCode() != 0 {
-				s.out.say("%s (pid %d) did not end well within %v: %v", c.name, pid, c.grace, err)
+				s.out.say("%s (pid %d) did not end well within %v: %v", c.name, pid, s.grace, err)
 			}
 			return nil
 		case errors.As(err, &exit) && exit.ExitCode() == exitUsage:
@@ -141,7 +141,7 @@ func (s *supervisor) once(ctx context.Context, c child, output io.Writer) (pid i
 		return 0, err
 	}
 	cmd.Cancel = stdin.Close
-	cmd.WaitDelay = c.grace
+	cmd.WaitDelay = s.grace
 	detach(cmd)
 	if err := cmd.Start(); err != nil {
 		return 0, err

@@ -38,8 +38,13 @@ func TestChildHelper(t *testing.T) {
 	}
 }
 
-func helper(name, role string, st stage) child {
-	return child{name: name, stage: st, grace: 10 * time.Second, args: []string{"-test.run=^TestChildHelper$", "--", role}}
+// testGrace is longer than any child of these tests needs.
+const testGrace = 20 * time.Second
+
+// helper returns a child that is this test program. Its race detector need not wait a second for others at the end.
+func helper(t *testing.T, name, role string, st stage) child {
+	t.Setenv("GORACE", "atexit_sleep_ms=0")
+	return child{name: name, stage: st, args: []string{"-test.run=^TestChildHelper$", "--", role}}
 }
 
 // transcript is what a supervisor wrote; a test can wait for a line.
@@ -82,12 +87,12 @@ func (s *transcript) waitFor(t *testing.T, n int, pattern string) {
 }
 
 // supervise runs the children until the returned function is called, which returns run's error.
-func supervise(t *testing.T, children ...child) (*transcript, func() error) {
+func supervise(t *testing.T, grace time.Duration, children ...child) (*transcript, func() error) {
 	t.Helper()
 	out := newTranscript()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- newSupervisor(os.Args[0], children, out).run(ctx) }()
+	go func() { ended <- newSupervisor(os.Args[0], children, grace, out).run(ctx) }()
 	var once sync.Once
 	var err error
 	stop := func() error {
@@ -99,7 +104,7 @@ func supervise(t *testing.T, children ...child) (*transcript, func() error) {
 }
 
 func TestAChildThatDiesIsStartedAgain(t *testing.T) {
-	out, stop := supervise(t, helper("worker-hash-1", "dies", stageWorkers))
+	out, stop := supervise(t, testGrace, helper(t, "worker-hash-1", "dies", stageWorkers))
 	out.waitFor(t, 2, `worker-hash-1 +\| started`)
 	if err := stop(); err != nil {
 		t.Errorf("run: %v", err)
@@ -111,22 +116,22 @@ func TestAChildThatDiesIsStartedAgain(t *testing.T) {
 
 func TestAChildThatWasStartedWronglyEndsEverythingWithItsMessage(t *testing.T) {
 	out := newTranscript()
-	err := newSupervisor(os.Args[0], []child{helper("dispatcher", "misused", stageDispatcher), helper("worker-hash-1", "obeys", stageWorkers)}, out).run(t.Context())
+	err := newSupervisor(os.Args[0], []child{helper(t, "dispatcher", "misused", stageDispatcher), helper(t, "worker-hash-1", "obeys", stageWorkers)}, testGrace, out).run(t.Context())
 	if want := "dispatcher: taskgrid: unknown flag: --colour"; err == nil || err.Error() != want {
 		t.Errorf("run: %v, want %q; output:\n%s", err, want, out)
 	}
 }
 
 func TestATestClientThatIsDoneIsNotStartedAgain(t *testing.T) {
-	c := helper("test-client", "finishes", stageClient)
+	c := helper(t, "test-client", "finishes", stageClient)
 	c.mayFinish = true
-	out, _ := supervise(t, c)
+	out, _ := supervise(t, testGrace, c)
 	out.waitFor(t, 1, `test-client \(pid \d+\) is done`)
 }
 
 func TestWorkersEndBeforeTheDispatcherAndTheNameService(t *testing.T) {
-	out, stop := supervise(t, helper("nameservice", "obeys", stageNameservice), helper("dispatcher", "obeys", stageDispatcher),
-		helper("worker", "obeys", stageWorkers), helper("test-client", "obeys", stageClient))
+	out, stop := supervise(t, testGrace, helper(t, "nameservice", "obeys", stageNameservice), helper(t, "dispatcher", "obeys", stageDispatcher),
+		helper(t, "worker", "obeys", stageWorkers), helper(t, "test-client", "obeys", stageClient))
 	out.waitFor(t, 4, "started")
 	if err := stop(); err != nil {
 		t.Errorf("run: %v", err)
@@ -143,9 +148,7 @@ func TestWorkersEndBeforeTheDispatcherAndTheNameService(t *testing.T) {
 }
 
 func TestAChildThatDoesNotEndIsKilledAfterItsGrace(t *testing.T) {
-	c := helper("worker", "hangs", stageWorkers)
-	c.grace = 50 * time.Millisecond
-	out, stop := supervise(t, c)
+	out, stop := supervise(t, 50*time.Millisecond, helper(t, "worker", "hangs", stageWorkers))
 	out.waitFor(t, 1, "started")
 	if err := stop(); err != nil {
 		t.Errorf("run: %v", err)

@@ -30,6 +30,7 @@ func planOf(args ...string) (*plan, error) {
 	o.ephemeral, _ = cmd.Flags().GetBool("ephemeral")
 	o.verbose, _ = cmd.Flags().GetBool("verbose")
 	o.client, _ = cmd.Flags().GetBool("client")
+	o.grace, _ = cmd.Flags().GetDuration("grace")
 	o.workers, _ = cmd.Flags().GetStringToInt("workers")
 	for name, port := range map[string]*int{"nameservice-port": &o.nameservicePort, "dispatcher-port": &o.dispatcherPort, "monitoring-port": &o.monitoringPort, "http-port": &o.httpPort} {
 		*port, _ = cmd.Flags().GetInt(name)
@@ -72,6 +73,7 @@ func TestUpRefusesWrongFlagsInWords(t *testing.T) {
 		"--workers=fax=1":          `workers: "fax": unknown task type; the known ones are hash, `,
 		"--workers=hash=-1":        "workers: hash=-1: must be between 0 and 100",
 		"--workers=hash=101":       "workers: hash=101: must be between 0 and 100",
+		"--grace=-1s":              "grace: -1s: must not be negative",
 		"--bind=localhost":         `bind: "localhost": must be an IP address`,
 		"--http-port=70000":        "http-port: 70000: must be between 0 and 65535",
 		"--output=xml":             `output: "xml": must be table or json`,
@@ -123,7 +125,7 @@ func TestAnAddressOfAnotherMachineIsRefused(t *testing.T) {
 func lockInAnotherProcess(t *testing.T, folder string) string {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestLockHelper$")
-	cmd.Env = append(os.Environ(), "LOCK_FOLDER="+folder)
+	cmd.Env = append(os.Environ(), "LOCK_FOLDER="+folder, "GORACE=atexit_sleep_ms=0") // the race detector need not wait a second at the end
 	out, _ := cmd.CombinedOutput()
 	return string(out)
 }
