@@ -1,0 +1,104 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// maxMessage bounds the text of an error that a submitter gets to read, in bytes.
+const maxMessage = 4096
+
+// run executes the handler of an attempt and makes an outcome of whatever it does.
+func (e *engine) run(ctx context.Context, a *Attempt) Outcome {
+	start := time.Now()
+	if e.log.Enabled(ctx, slog.LevelDebug) {
+		e.logTask(start, slog.LevelDebug, "attempt started", a)
+	}
+	result, err := call(ctx, e.handlers[a.Type], a.Payload)
+	end := time.Now()
+	o := e.judge(ctx, result, err)
+	o.Key, o.Elapsed = a.Key, end.Sub(start)
+	e.metrics.ended(a.Type, o)
+	e.logEnd(end, a, o, err)
+	return o
+}
+
+// call is the barrier: a panic in a handler becomes its error.
+func call(ctx context.Context, handler Handler, payload string) (result string, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = &panicError{value: value, stack: debug.Stack()}
+		}
+	}()
+	return handler(ctx, payload)
+}
+
+// panicError is a panic of a handler. The stack is for the log only.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (p *panicError) Error() string { return fmt.Sprintf("the handler panicked: %v", p.value) }
+
+// judge turns what a handler returned into an outcome that can be sent: text that is valid UTF-8 and not too long.
+func (e *engine) judge(ctx context.Context, result string, err error) Outcome {
+	switch {
+	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) && endingOf(err) == FailedRetryable:
+		return failure(FailedRetryable, "deadline exceeded: "+err.Error())
+	case err != nil:
+		return failure(endingOf(err), err.Error())
+	case len(result) > e.maxResult:
+		return failure(FailedPermanent, fmt.Sprintf("the result has %d bytes: at most %d are allowed", len(result), e.maxResult))
+	case !utf8.ValidString(result):
+		return failure(FailedPermanent, "the result is not valid UTF-8")
+	}
+	return Outcome{Ending: Completed, Result: result}
+}
+
+func failure(ending Ending, message string) Outcome {
+	if len(message) > maxMessage {
+		message = message[:maxMessage] + "…"
+	}
+	return Outcome{Ending: ending, Message: strings.ToValidUTF8(message, "\uFFFD")}
+}
+
+// logEnd writes the line about an attempt that ended.
+func (e *engine) logEnd(now time.Time, a *Attempt, o Outcome, err error) {
+	level := slog.LevelInfo
+	attrs := []slog.Attr{slog.String("outcome", o.Ending.String()), slog.Duration("elapsed", o.Elapsed)}
+	if o.Ending != Completed {
+		attrs = append(attrs, slog.String("error", o.Message))
+	}
+	if panicked, ok := errors.AsType[*panicError](err); ok {
+		level = slog.LevelError
+		attrs = append(attrs, slog.String("stack", string(panicked.stack)))
+		e.metrics.panics.WithLabelValues(a.Type).Inc()
+	}
+	e.logTask(now, level, "attempt ended", a, attrs...)
+}
+
+// logTask writes a line about one attempt, while the budget for such lines lasts; at debug level there is none.
+func (e *engine) logTask(now time.Time, level slog.Level, text string, a *Attempt, more ...slog.Attr) {
+	ctx := context.Background()
+	if !e.log.Enabled(ctx, level) {
+		return
+	}
+	if !e.log.Enabled(ctx, slog.LevelDebug) && !e.taskLog.allows(now) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("request_id", a.RequestID),
+		slog.Uint64("task_id", a.Task),
+		slog.Uint64("attempt", a.Attempt),
+		slog.String("worker_id", e.workerID),
+		slog.String("type", a.Type),
+	}
+	e.log.LogAttrs(ctx, level, text, append(attrs, more...)...)
+}

@@ -1,0 +1,155 @@
+package workers
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// resolveEvery is how often the names of name services are looked up again: a container that was replaced is found
+	// under its new address after this time.
+	resolveEvery = 3 * time.Second
+
+	// maxNameServices bounds the addresses that one list may stand for.
+	maxNameServices = 64
+)
+
+// nameServices keeps one registration at each name service: at each address that the hosts of the list stand for.
+type nameServices struct {
+	hosts   []string // host:port
+	resolve func(ctx context.Context, host string) ([]string, error)
+	open    func(address string) (*registration, error)
+
+	mu        sync.Mutex
+	addresses []string                 // as resolved last
+	active    map[string]*registration // by address
+}
+
+// run follows the list until ctx ends. Connections stay open until close.
+func (n *nameServices) run(ctx context.Context) error {
+	var group sync.WaitGroup
+	defer group.Wait()
+	ctx, stopAll := context.WithCancel(ctx)
+	defer stopAll()
+	stops := map[string]context.CancelFunc{}
+	for {
+		addresses := n.lookUp(ctx)
+		for address, stop := range stops {
+			if !slices.Contains(addresses, address) {
+				stop()
+				delete(stops, address)
+			}
+		}
+		started, err := n.replace(addresses)
+		if err != nil {
+			return err
+		}
+		for _, r := range started {
+			registered, stop := context.WithCancel(ctx)
+			stops[r.address] = stop
+			group.Go(func() { r.run(registered) })
+		}
+		if !sleep(ctx, resolveEvery) {
+			return nil
+		}
+	}
+}
+
+// lookUp returns the addresses that the list stands for, sorted. A name that cannot be resolved at the moment stands for
+// itself: the connection to it tells what is wrong, and heals by itself.
+func (n *nameServices) lookUp(ctx context.Context) []string {
+	var addresses []string
+	for _, entry := range n.hosts {
+		host, port, err := net.SplitHostPort(entry)
+		if err != nil || net.ParseIP(host) != nil || host == "localhost" { // localhost has two addresses and means one service
+			addresses = append(addresses, entry)
+			continue
+		}
+		bounded, cancel := context.WithTimeout(ctx, callTimeout)
+		ips, err := n.resolve(bounded, host)
+		cancel()
+		if err != nil || len(ips) == 0 {
+			addresses = append(addresses, entry)
+		}
+		for _, ip := range ips {
+			addresses = append(addresses, net.JoinHostPort(ip, port))
+		}
+	}
+	slices.Sort(addresses)
+	addresses = slices.Compact(addresses)
+	return addresses[:min(len(addresses), maxNameServices)]
+}
+
+// replace makes addresses the current ones: it drops the registrations at others and returns the new ones, not yet running.
+func (n *nameServices) replace(addresses []string) (started []*registration, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.addresses = addresses
+	maps.DeleteFunc(n.active, func(address string, r *registration) bool {
+		gone := !slices.Contains(addresses, address)
+		if gone {
+			r.conn.Close()
+		}
+		return gone
+	})
+	for _, address := range addresses {
+		if n.active[address] != nil {
+			continue
+		}
+		r, err := n.open(address)
+		if err != nil {
+			return started, fmt.Errorf("name service %s: %w", address, err)
+		}
+		n.active[address] = r
+		started = append(started, r)
+	}
+	return started, nil
+}
+
+// current returns the addresses of the name services.
+func (n *nameServices) current() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.addresses
+}
+
+// drain marks the worker at all name services that have it, and returns when they have said so, or not in time.
+func (n *nameServices) drain(ctx context.Context, workerID string) {
+	n.each(ctx, "drain", func(ctx context.Context, r *registration) error { return r.drain(ctx, workerID) })
+}
+
+// leave ends the lease at all name services that have it. Call it after run has returned, or it may be begun anew.
+func (n *nameServices) leave(ctx context.Context, leaseID string) {
+	n.each(ctx, "deregister", func(ctx context.Context, r *registration) error { return r.leave(ctx, leaseID) })
+}
+
+func (n *nameServices) each(ctx context.Context, what string, do func(context.Context, *registration) error) {
+	n.mu.Lock()
+	active := slices.Collect(maps.Values(n.active))
+	n.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	var group sync.WaitGroup
+	for _, r := range active {
+		if !r.isEntered() {
+			continue
+		}
+		group.Go(func() { r.note(ctx, what, do(ctx, r)) })
+	}
+	group.Wait()
+}
+
+// close closes the connections. Call it after run has returned.
+func (n *nameServices) close() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, r := range n.active {
+		r.conn.Close()
+	}
+	clear(n.active)
+}
