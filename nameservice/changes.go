@@ -78,8 +78,8 @@ func (r *Registry) Snapshot(now time.Time, taskType string) View {
 }
 
 // Since returns what has changed for the watchers of a type (of all types, if "") after a version, the oldest changes
-// first and at most limit workers and limit departures; View.Version tells how far it got. A worker appears as it is
-// now, which may be newer than that version; it is then told again, and no harm done.
+// first and at most limit workers and limit departures; View.Version tells up to where that is all there is. What is
+// newer than that may be among it, and is then told again: no harm done, as everything is told as it is now.
 //
 // It returns false if the registry no longer knows, or never had, that version: only a snapshot helps.
 func (r *Registry) Since(now time.Time, taskType string, version uint64, limit int) (View, bool) {
@@ -94,13 +94,11 @@ func (r *Registry) Since(now time.Time, taskType string, version uint64, limit i
 
 	view := View{Version: upTo, Settled: c.settled != 0 && c.settled <= upTo}
 	for _, e := range changed {
-		if e.version <= upTo {
-			view.Workers = append(view.Workers, e.Worker)
-		}
+		view.Workers = append(view.Workers, e.Worker)
 	}
 	told := map[string]bool{}
 	for _, d := range gone {
-		if d.version <= upTo && !told[d.id] && !r.lists(taskType, d.id) {
+		if !told[d.id] && !r.lists(taskType, d.id) {
 			told[d.id] = true
 			view.Removed = append(view.Removed, d.id)
 		}

@@ -41,6 +41,8 @@
 //
 // # Files
 //
-// The rules (no clock, no goroutines, no I/O; the time is an argument): registry.go, expiry.go, changes.go, services.go,
-// registration.go. The gRPC face: server.go, watch.go, frame.go, convert.go, metrics.go. The wiring is in cmd/taskgrid.
+// The rules (no clock, no goroutines, no I/O; the time is an argument): registration.go and worker.go say what is known
+// of a worker, registry.go what may be asked, roster.go holds the tables, expiry.go the queues, changes.go the order of
+// versions, services.go the announced services. The gRPC face: server.go, watch.go, frame.go, convert.go, metrics.go.
+// The wiring is in cmd/taskgrid.
 package nameservice

@@ -101,6 +101,14 @@ func invalid(field string, value any, rule string, args ...any) error {
 	return fmt.Errorf("%w: %s: %v: "+rule, append([]any{ErrInvalid, field, value}, args...)...)
 }
 
+// required returns an ErrInvalid if the value is absent.
+func required(field, value string) error {
+	if value == "" {
+		return invalid(field, `""`, "is required")
+	}
+	return nil
+}
+
 // checkName returns an ErrInvalid unless value has 1 to most bytes, all of them among the allowed characters.
 func checkName(field, value string, most int, allowed string) error {
 	return checkWord(field, value, 1, most, allowed)

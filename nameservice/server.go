@@ -1,6 +1,7 @@
 package nameservice
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -160,11 +161,11 @@ func (s *Server) RegisterWorker(ctx context.Context, req *pb.RegisterWorkerReque
 
 // Heartbeat implements NameService.
 func (s *Server) Heartbeat(_ context.Context, req *pb.HeartbeatRequest) (*pb.HeartbeatResponse, error) {
-	if err := checkLoad(req.Load); err != nil {
+	err := cmp.Or(required("lease_id", req.LeaseId), required("worker_id", req.WorkerId), checkLoad(req.Load))
+	if err != nil {
 		return nil, toStatus(err)
 	}
 	var state State
-	var err error
 	s.ask(func(r *Registry, now time.Time) {
 		state, err = r.Heartbeat(now, req.LeaseId, req.WorkerId, req.Running, req.Load)
 	})
@@ -176,7 +177,10 @@ func (s *Server) Heartbeat(_ context.Context, req *pb.HeartbeatRequest) (*pb.Hea
 
 // SetDraining implements NameService.
 func (s *Server) SetDraining(ctx context.Context, req *pb.SetDrainingRequest) (*pb.SetDrainingResponse, error) {
-	var err error
+	err := required("worker_id", req.WorkerId)
+	if err != nil {
+		return nil, toStatus(err)
+	}
 	s.ask(func(r *Registry, now time.Time) { err = r.SetDraining(now, req.WorkerId, req.Draining) })
 	if err != nil {
 		return nil, toStatus(err)
@@ -187,6 +191,9 @@ func (s *Server) SetDraining(ctx context.Context, req *pb.SetDrainingRequest) (*
 
 // DeregisterWorker implements NameService.
 func (s *Server) DeregisterWorker(ctx context.Context, req *pb.DeregisterWorkerRequest) (*pb.DeregisterWorkerResponse, error) {
+	if err := required("lease_id", req.LeaseId); err != nil {
+		return nil, toStatus(err)
+	}
 	var id string
 	s.ask(func(r *Registry, now time.Time) { id = r.Deregister(now, req.LeaseId) })
 	if id != "" {
