@@ -1,0 +1,141 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Settings of raft that are nobody's choice.
+const (
+	// maxAppendEntries bounds the entries in one message to a follower: entries are up to about 1 MiB each, so that a
+	// follower that catches up gets messages of at most 16 MiB.
+	maxAppendEntries = 16
+	// commitTimeout is how long a follower may wait to hear that an entry is committed when nothing follows it.
+	commitTimeout = 20 * time.Millisecond
+	// never keeps raft from taking snapshots on its own count of entries: see keepSmall.
+	never = 10 * 365 * 24 * time.Hour
+	// transportTimeout bounds one message between nodes, and transportPool the idle connections to each.
+	transportTimeout = 5 * time.Second
+	transportPool    = 3
+)
+
+func (j *Journal) raftConfig() *raft.Config {
+	return &raft.Config{
+		ProtocolVersion:    raft.ProtocolVersionMax,
+		LocalID:            raft.ServerID(j.cfg.ID),
+		HeartbeatTimeout:   j.cfg.HeartbeatTimeout,
+		ElectionTimeout:    j.cfg.ElectionTimeout,
+		LeaderLeaseTimeout: j.cfg.HeartbeatTimeout,
+		CommitTimeout:      commitTimeout,
+		MaxAppendEntries:   maxAppendEntries,
+		// An entry is either refused or in the log: none waits in a channel where a shutdown would forget it.
+		BatchApplyCh:      false,
+		ShutdownOnRemove:  false,
+		SnapshotInterval:  never,
+		SnapshotThreshold: math.MaxUint64,
+		TrailingLogs:      0,
+		NotifyCh:          j.changes,
+		Logger:            j.logger,
+		NoLegacyTelemetry: true,
+	}
+}
+
+// startRaft restores the newest snapshot and starts raft, which begins the cluster when this is its first node's first
+// start.
+func (j *Journal) startRaft() (err error) {
+	transport, err := j.transport()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if c, ok := transport.(raft.WithClose); ok && err != nil {
+			err = errors.Join(err, c.Close())
+		}
+	}()
+	// raft panics when it cannot read an entry of its log. Nothing runs yet: it becomes an error.
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the log cannot be read; restore the directory from another replica or a backup: %v", p)
+		}
+	}()
+	cfg := j.raftConfig()
+	if !j.cfg.Join {
+		err := raft.BootstrapCluster(cfg, j.guard, j.guard, j.stores.Snapshots, transport, j.firstMembers(transport))
+		if err != nil && !errors.Is(err, raft.ErrCantBootstrap) {
+			return errors.Join(j.failed(), fmt.Errorf("begin the cluster: %w", err))
+		}
+	}
+	if j.directory != nil {
+		if err := j.directory.setReady(); err != nil {
+			return err
+		}
+	}
+	r, err := raft.NewRaft(cfg, j.machine, j.guard, j.guard, j.stores.Snapshots, transport)
+	if err != nil {
+		return fmt.Errorf("start raft: %w", errors.Join(j.failed(), err))
+	}
+	j.raft.Store(r)
+	return nil
+}
+
+// firstMembers returns the voters of a cluster that begins with this node.
+func (j *Journal) firstMembers(transport raft.Transport) raft.Configuration {
+	if len(j.cfg.Peers) == 0 {
+		return raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(j.cfg.ID), Address: transport.LocalAddr()}}}
+	}
+	var c raft.Configuration
+	for _, p := range j.cfg.Peers {
+		c.Servers = append(c.Servers, raft.Server{ID: raft.ServerID(p.ID), Address: raft.ServerAddress(p.Address)})
+	}
+	return c
+}
+
+// transport returns what carries raft's messages: TCP when there is an address for it, else nothing leaves the process.
+func (j *Journal) transport() (raft.Transport, error) {
+	if j.cfg.Transport != nil {
+		return j.cfg.Transport, nil
+	}
+	if j.cfg.RaftAddress == "" {
+		_, t := raft.NewInmemTransport(raft.ServerAddress(j.cfg.ID))
+		return t, nil
+	}
+	l, err := net.Listen("tcp", j.cfg.RaftAddress)
+	if err != nil {
+		return nil, fmt.Errorf("raft address: %w", err)
+	}
+	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream:  streams{l, address(j.cfg.RaftAddress)},
+		MaxPool: transportPool,
+		Timeout: transportTimeout,
+		Logger:  j.logger,
+	}), nil
+}
+
+// streams are TCP connections between nodes, known to each other by the addresses in Config and not by what those
+// resolve to today: a container may come back with another address.
+type streams struct {
+	net.Listener
+	self address
+}
+
+// Addr implements net.Listener.
+func (s streams) Addr() net.Addr { return s.self }
+
+// Dial implements raft.StreamLayer.
+func (s streams) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	return net.DialTimeout("tcp", string(to), timeout)
+}
+
+// address is a host:port that is not resolved.
+type address string
+
+// Network implements net.Addr.
+func (a address) Network() string { return "tcp" }
+
+// String implements net.Addr.
+func (a address) String() string { return string(a) }

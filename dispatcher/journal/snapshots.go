@@ -1,0 +1,363 @@
+package journal
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/raft"
+)
+
+// snapshots keeps the newest snapshot in a directory, one file each:
+//
+//	magic    8 bytes, the last of them the format version
+//	meta     4 bytes of length, that many bytes of JSON (raft's SnapshotMeta), 4 bytes CRC-32C of both
+//	chunks   4 bytes of length (not 0), 4 bytes CRC-32C of the content, the content
+//	end      4 bytes 0, 8 bytes how long all contents are together, 4 bytes CRC-32C of these 12
+//
+// All numbers are big endian. Every byte is under a sum that is checked before the byte is used, so that reading a
+// state needs one pass; and a file is complete in itself: a copy of it is a backup.
+//
+// We do not use raft's FileSnapshotStore: it reads a state twice to check it, leaves half a file behind on a full
+// disk, and skips what it cannot read without a word to the user.
+type snapshots struct {
+	dir string
+	log *slog.Logger
+}
+
+// snapshotMagic begins each file. Its last byte is the format version.
+const snapshotMagic = "TGSNAPS\x01"
+
+const (
+	snapshotSuffix  = ".snapshot"
+	snapshotEndSize = 4 + 8 + 4
+	chunkSize       = 256 << 10
+	maxMetaSize     = 1 << 20
+)
+
+// openSnapshots opens or creates the directory and removes what was not finished.
+func openSnapshots(dir string, log *slog.Logger) (*snapshots, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("snapshots: %w", err)
+	}
+	s := &snapshots{dir: dir, log: log}
+	names, err := filepath.Glob(filepath.Join(dir, "*.tmp"))
+	if err != nil {
+		return nil, fmt.Errorf("snapshots: %w", err)
+	}
+	for _, name := range names {
+		if err := os.Remove(name); err != nil {
+			return nil, fmt.Errorf("snapshots: remove an unfinished one: %w", err)
+		}
+	}
+	return s, nil
+}
+
+func snapshotName(term, index uint64) string {
+	return fmt.Sprintf("%020d-%020d", term, index) // sorts like (term, index)
+}
+
+// Create implements raft.SnapshotStore.
+func (s *snapshots) Create(version raft.SnapshotVersion, index, term uint64, members raft.Configuration, membersIndex uint64, _ raft.Transport) (raft.SnapshotSink, error) {
+	meta := raft.SnapshotMeta{
+		Version: version, ID: snapshotName(term, index), Index: index, Term: term,
+		Configuration: members, ConfigurationIndex: membersIndex,
+	}
+	content, err := json.Marshal(meta)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(s.dir, meta.ID+snapshotSuffix)
+	f, err := os.Create(path + ".tmp")
+	if err != nil {
+		return nil, err
+	}
+	w := &snapshotWriter{store: s, id: meta.ID, path: path, file: f, chunk: make([]byte, 0, chunkSize)}
+	head := binary.BigEndian.AppendUint32([]byte(snapshotMagic), uint32(len(content)))
+	head = append(head, content...)
+	head = binary.BigEndian.AppendUint32(head, crc32.Checksum(head[len(snapshotMagic):], castagnoli))
+	if _, err := f.Write(head); err != nil {
+		return nil, errors.Join(sayDiskFull(err), w.Cancel())
+	}
+	return w, nil
+}
+
+// snapshotWriter implements raft.SnapshotSink.
+type snapshotWriter struct {
+	store *snapshots
+	id    string
+	path  string   // where the file will be; until then with .tmp
+	file  *os.File // nil when closed
+	chunk []byte
+	size  uint64
+}
+
+// ID implements raft.SnapshotSink.
+func (w *snapshotWriter) ID() string { return w.id }
+
+// Write implements raft.SnapshotSink.
+func (w *snapshotWriter) Write(p []byte) (int, error) {
+	written := len(p)
+	for len(p) > 0 {
+		n := min(len(p), chunkSize-len(w.chunk))
+		w.chunk = append(w.chunk, p[:n]...)
+		p = p[n:]
+		if len(w.chunk) == chunkSize {
+			if err := w.flush(); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return written, nil
+}
+
+// flush writes the chunk at hand.
+func (w *snapshotWriter) flush() error {
+	if len(w.chunk) == 0 {
+		return nil
+	}
+	var head [8]byte
+	binary.BigEndian.PutUint32(head[:], uint32(len(w.chunk)))
+	binary.BigEndian.PutUint32(head[4:], crc32.Checksum(w.chunk, castagnoli))
+	if _, err := w.file.Write(head[:]); err != nil {
+		return sayDiskFull(err)
+	}
+	if _, err := w.file.Write(w.chunk); err != nil {
+		return sayDiskFull(err)
+	}
+	w.size += uint64(len(w.chunk))
+	w.chunk = w.chunk[:0]
+	return nil
+}
+
+// Close implements raft.SnapshotSink: the snapshot is there, on disk, and the older ones are gone; or it is not there.
+func (w *snapshotWriter) Close() error {
+	if w.file == nil {
+		return nil
+	}
+	if err := w.finish(); err != nil {
+		return errors.Join(err, w.Cancel())
+	}
+	err := w.file.Close()
+	w.file = nil
+	if err == nil {
+		err = os.Rename(w.path+".tmp", w.path)
+	}
+	if err == nil {
+		err = syncDirectory(w.store.dir)
+	}
+	if err == nil {
+		w.store.removeBefore(w.id)
+	}
+	return err
+}
+
+// finish writes what is left and waits for the disk.
+func (w *snapshotWriter) finish() error {
+	if err := w.flush(); err != nil {
+		return err
+	}
+	var end [snapshotEndSize]byte
+	binary.BigEndian.PutUint64(end[4:], w.size)
+	binary.BigEndian.PutUint32(end[12:], crc32.Checksum(end[:12], castagnoli))
+	if _, err := w.file.Write(end[:]); err != nil {
+		return sayDiskFull(err)
+	}
+	return sayDiskFull(w.file.Sync())
+}
+
+// Cancel implements raft.SnapshotSink.
+func (w *snapshotWriter) Cancel() error {
+	if w.file == nil {
+		return nil
+	}
+	err := errors.Join(w.file.Close(), os.Remove(w.path+".tmp"))
+	w.file = nil
+	return err
+}
+
+// removeBefore removes the snapshots older than id. One that cannot be removed, because it is being sent to a follower
+// on a system that keeps open files, goes with the next.
+func (s *snapshots) removeBefore(id string) {
+	ids, err := s.ids()
+	if err != nil {
+		s.log.Warn("journal: list old snapshots", "error", err)
+		return
+	}
+	for _, old := range ids {
+		if old >= id {
+			continue
+		}
+		if err := os.Remove(filepath.Join(s.dir, old+snapshotSuffix)); err != nil {
+			s.log.Warn("journal: remove an old snapshot", "error", err)
+		}
+	}
+}
+
+// ids returns the snapshots there are, newest first.
+func (s *snapshots) ids() ([]string, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, e := range entries {
+		if id, ok := strings.CutSuffix(e.Name(), snapshotSuffix); ok {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	slices.Reverse(ids)
+	return ids, nil
+}
+
+// List implements raft.SnapshotStore.
+func (s *snapshots) List() ([]*raft.SnapshotMeta, error) {
+	ids, err := s.ids()
+	if err != nil {
+		return nil, err
+	}
+	var all []*raft.SnapshotMeta
+	for _, id := range ids {
+		meta, body, err := s.Open(id)
+		if err != nil {
+			return nil, err
+		}
+		body.Close()
+		all = append(all, meta)
+	}
+	return all, nil
+}
+
+// Open implements raft.SnapshotStore. What is read from the snapshot has been checked; damage is an error of Read.
+func (s *snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	path := filepath.Join(s.dir, id+snapshotSuffix)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	meta, err := readSnapshotHead(f)
+	if err == nil {
+		meta.Size, err = readSnapshotEnd(f)
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, fmt.Errorf("snapshot %s: %w", path, err)
+	}
+	return meta, &snapshotReader{path: path, file: f, in: bufio.NewReaderSize(f, chunkSize), left: uint64(meta.Size)}, nil
+}
+
+// errDamaged is a snapshot that is not what was written.
+var errDamaged = errors.New("the snapshot is damaged; restore the directory from another replica or a backup")
+
+// readSnapshotHead reads the file up to the first chunk.
+func readSnapshotHead(r io.Reader) (*raft.SnapshotMeta, error) {
+	var head [len(snapshotMagic) + 4]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, fmt.Errorf("%w: no header", errDamaged)
+	}
+	const version = len(snapshotMagic) - 1
+	if string(head[:version]) != snapshotMagic[:version] {
+		return nil, fmt.Errorf("%w: it does not begin like one", errDamaged)
+	}
+	if head[version] != snapshotMagic[version] {
+		return nil, fmt.Errorf("snapshot of format version %d, this program reads version %d only: it was written by another version of taskgrid",
+			head[version], snapshotMagic[version])
+	}
+	size := binary.BigEndian.Uint32(head[len(snapshotMagic):])
+	if size > maxMetaSize {
+		return nil, fmt.Errorf("%w: a header of %d bytes", errDamaged, size)
+	}
+	rest := make([]byte, size+4)
+	if _, err := io.ReadFull(r, rest); err != nil {
+		return nil, fmt.Errorf("%w: the header ends early", errDamaged)
+	}
+	sum := crc32.Update(crc32.Checksum(head[len(snapshotMagic):], castagnoli), castagnoli, rest[:size])
+	if sum != binary.BigEndian.Uint32(rest[size:]) {
+		return nil, fmt.Errorf("%w: the header does not match its checksum", errDamaged)
+	}
+	meta := new(raft.SnapshotMeta)
+	if err := json.Unmarshal(rest[:size], meta); err != nil {
+		return nil, fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return meta, nil
+}
+
+// readSnapshotEnd returns how long the state is.
+func readSnapshotEnd(f *os.File) (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	var end [snapshotEndSize]byte
+	if _, err := f.ReadAt(end[:], info.Size()-snapshotEndSize); err != nil {
+		return 0, fmt.Errorf("%w: no end", errDamaged)
+	}
+	if crc32.Checksum(end[:12], castagnoli) != binary.BigEndian.Uint32(end[12:]) || binary.BigEndian.Uint32(end[:]) != 0 {
+		return 0, fmt.Errorf("%w: it ends early", errDamaged)
+	}
+	return int64(binary.BigEndian.Uint64(end[4:])), nil
+}
+
+// snapshotReader reads the contents of the chunks.
+type snapshotReader struct {
+	path  string
+	file  *os.File
+	in    *bufio.Reader
+	left  uint64 // bytes of content after the chunk at hand
+	chunk []byte // of the chunk at hand, what is not read yet
+	buf   []byte
+}
+
+// Read implements io.Reader.
+func (r *snapshotReader) Read(p []byte) (int, error) {
+	for len(r.chunk) == 0 {
+		if r.left == 0 {
+			return 0, io.EOF
+		}
+		if err := r.next(); err != nil {
+			return 0, fmt.Errorf("snapshot %s: %w", r.path, err)
+		}
+	}
+	n := copy(p, r.chunk)
+	r.chunk = r.chunk[n:]
+	return n, nil
+}
+
+// next reads and checks a chunk.
+func (r *snapshotReader) next() error {
+	var head [8]byte
+	if _, err := io.ReadFull(r.in, head[:]); err != nil {
+		return fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	size := binary.BigEndian.Uint32(head[:])
+	if size == 0 || size > chunkSize || uint64(size) > r.left {
+		return fmt.Errorf("%w: a chunk of %d bytes", errDamaged, size)
+	}
+	if r.buf == nil {
+		r.buf = make([]byte, chunkSize)
+	}
+	r.chunk = r.buf[:size]
+	if _, err := io.ReadFull(r.in, r.chunk); err != nil {
+		return fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	if crc32.Checksum(r.chunk, castagnoli) != binary.BigEndian.Uint32(head[4:]) {
+		return fmt.Errorf("%w: a chunk does not match its checksum", errDamaged)
+	}
+	r.left -= uint64(size)
+	return nil
+}
+
+// Close implements io.Closer.
+func (r *snapshotReader) Close() error {
+	return r.file.Close()
+}

@@ -1,0 +1,108 @@
+package journal
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/hashicorp/raft"
+)
+
+// Status says how the journal is.
+type Status struct {
+	ID            string // Config.ID
+	Cluster       string // the cluster's name; "" with Config.Stores and none given
+	State         string // "leader", "follower", "candidate", or "stopped"
+	Leading       bool   // Propose takes records
+	Term          uint64
+	LeaderID      string // "" when there is none, as far as this node knows
+	LeaderAddress string // raft's address of it, not the dispatcher's
+	Peers         []Member
+
+	LastIndex     uint64 // newest entry in the log
+	CommitIndex   uint64 // newest entry that is on a majority of disks
+	AppliedIndex  uint64 // newest entry with records that the state machine has seen
+	SnapshotIndex uint64 // newest entry that the newest snapshot covers; 0 without one
+
+	PendingBytes  int64 // proposed and not yet with raft
+	AppendedBytes int64 // written to the log since the start
+	SnapshotBytes int64 // size of the newest snapshot
+}
+
+// Member is a node of the cluster.
+type Member struct {
+	Peer
+	Voter bool // false: it receives everything and does not count
+}
+
+// Status returns how the journal is now. The values are read one after another.
+func (j *Journal) Status() Status {
+	s := Status{ID: j.cfg.ID, Cluster: j.cluster, State: "stopped"}
+	j.mu.Lock()
+	if j.session != nil {
+		s.Leading, s.PendingBytes = true, j.session.pending
+	}
+	j.mu.Unlock()
+	s.AppendedBytes, s.SnapshotBytes = j.growth.totals()
+	r := j.raft.Load()
+	if r == nil {
+		return s
+	}
+	s.State = states[r.State()]
+	s.Term = r.CurrentTerm()
+	address, id := r.LeaderWithID()
+	s.LeaderID, s.LeaderAddress = string(id), string(address)
+	for _, m := range r.GetConfiguration().Configuration().Servers {
+		s.Peers = append(s.Peers, Member{
+			Peer:  Peer{ID: string(m.ID), Address: string(m.Address)},
+			Voter: m.Suffrage == raft.Voter,
+		})
+	}
+	s.LastIndex, s.CommitIndex, s.AppliedIndex = r.LastIndex(), r.CommitIndex(), j.machine.applied.Load()
+	s.SnapshotIndex, _ = strconv.ParseUint(r.Stats()["last_snapshot_index"], 10, 64)
+	return s
+}
+
+var states = map[raft.RaftState]string{
+	raft.Follower: "follower", raft.Candidate: "candidate", raft.Leader: "leader", raft.Shutdown: "stopped",
+}
+
+// VerifyLeader returns nil when this node led at a moment after the call began: what its state machine shows then is
+// no older than anything that was acknowledged anywhere before the call. In a cluster that takes a round of messages;
+// calls at the same time share it.
+func (j *Journal) VerifyLeader(ctx context.Context) error {
+	j.mu.Lock()
+	leading := j.session != nil
+	j.mu.Unlock()
+	if !leading {
+		return ErrNotLeader
+	}
+	r := j.raft.Load()
+	if j.alone(r) {
+		return nil // nobody else can lead
+	}
+	verified := make(chan error, 1)
+	go func() { verified <- r.VerifyLeader().Error() }() // ends with raft's answer, at the latest when it steps down
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-j.fatal:
+		return ErrNotLeader
+	case err := <-verified:
+		if err != nil {
+			return ErrNotLeader
+		}
+		return nil
+	}
+}
+
+// alone reports whether this node is the only voter.
+func (j *Journal) alone(r *raft.Raft) bool {
+	voters, self := 0, false
+	for _, m := range r.GetConfiguration().Configuration().Servers {
+		if m.Suffrage == raft.Voter {
+			voters++
+			self = self || string(m.ID) == j.cfg.ID
+		}
+	}
+	return voters == 1 && self
+}
