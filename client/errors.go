@@ -20,9 +20,6 @@ var ErrUnreachable = errors.New("grid not reachable")
 // errInDoubt: a call that must not be repeated was cut off, and nobody knows whether it was carried out.
 var errInDoubt = errors.New("the connection broke; it is not known whether this was done")
 
-// errCut: the dispatcher ended a stream before it had said everything.
-var errCut = io.ErrUnexpectedEOF
-
 // errStopped: the caller's loop has enough. No caller sees it.
 var errStopped = errors.New("stopped by the caller")
 
@@ -45,7 +42,7 @@ func refusedTask(ctx context.Context, e *pb.TaskError) error {
 
 // judge says what is known of a call that ended with err while its own context lives.
 func judge(err error) Failure {
-	if errors.Is(err, errCut) {
+	if errors.Is(err, io.EOF) { // a stream that ended before it had said everything
 		return InDoubt
 	}
 	if discovery.Hint(err) != nil {

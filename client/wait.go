@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"io"
 	"iter"
 	"slices"
 
@@ -48,9 +47,6 @@ func (c *Client) waitFor(ctx context.Context, ids []uint64, tell func(*pb.Task) 
 		}
 		for len(waiting) > 0 {
 			resp, err := stream.Recv()
-			if errors.Is(err, io.EOF) {
-				err = errCut
-			}
 			if err != nil {
 				return judged(err)
 			}
