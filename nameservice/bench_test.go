@@ -8,7 +8,6 @@ import (
 
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
-	"taskgrid/internal/rpc"
 	"taskgrid/nameservice"
 	pb "taskgrid/proto/taskgrid/v1"
 )
@@ -67,11 +66,7 @@ func newLoopback(b *testing.B) *grid {
 	if err != nil {
 		b.Fatalf("listen: %v", err)
 	}
-	conn, err := rpc.Dial(lis.Addr().String(), "bench")
-	if err != nil {
-		b.Fatalf("dial: %v", err)
-	}
-	return startGrid(b, nameservice.Options{}, lis, conn)
+	return startGrid(b, nameservice.Options{}, lis, &grid{target: lis.Addr().String()})
 }
 
 // inParallel makes b.N calls, inFlight of them at a time.
