@@ -78,6 +78,7 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().String("log-format", defaultLogFormat(), "how to log: text or json (json when stderr is no terminal)")
 	root.AddCommand(newVersionCommand())
 	root.AddCommand(newNameserviceCommand())
+	root.AddCommand(newDispatcherCommand())
 	root.AddCommand(newMonitoringCommand())
 	root.AddCommand(newWorkerCommand())
 	root.AddCommand(newUpCommand())

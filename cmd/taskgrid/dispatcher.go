@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"taskgrid/dispatcher"
+	"taskgrid/dispatcher/core"
+	"taskgrid/internal/discovery"
+	"taskgrid/internal/process"
+	"taskgrid/internal/rpc"
+	pb "taskgrid/proto/taskgrid/v1"
+)
+
+// dispatcherGrace is how long calls may still run after SIGTERM. Callers who wait for tasks are cut off then; their
+// library comes back.
+const dispatcherGrace = time.Second
+
+// dispatcherFlags are the flags of `taskgrid dispatcher` that are not in its Config.
+type dispatcherFlags struct {
+	listen, advertise, strategy string
+	metrics, admin              string
+	cfg                         dispatcher.Config
+}
+
+func newDispatcherCommand() *cobra.Command {
+	f := dispatcherFlags{cfg: dispatcher.DefaultConfig()}
+	cfg := &f.cfg
+	cmd := &cobra.Command{
+		Use:   "dispatcher",
+		Short: "Run the dispatcher: keeps the tasks, hands them to workers, records what becomes of them",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := newLogger(cmd)
+			if err != nil {
+				return err
+			}
+			if cfg.Strategy, err = core.ParseStrategy(f.strategy); err != nil {
+				return exitError{exitUsage, fmt.Errorf("strategy: %w", err)}
+			}
+			if err := cfg.Check(); err != nil {
+				return exitError{exitUsage, err}
+			}
+			ctx, stop := process.SignalContext()
+			defer stop()
+			if err := runDispatcher(ctx, f, log.With("component", "dispatcher")); err != nil {
+				return exitError{exitFailed, err}
+			}
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.listen, "listen", ":50052", "where to serve gRPC, host:port")
+	flags.StringVar(&f.advertise, "advertise", "", "host:port under which clients reach this dispatcher; empty: found by the route to the name service")
+	flags.StringVar(&cfg.NameServices, "nameservice", discovery.DefaultNameServices, "the name services, host:port separated by commas; a name stands for all its addresses")
+	flags.StringVar(&cfg.Journal.ID, "id", "d1", "name of this dispatcher, for ever the same for one data directory")
+	flags.StringVar(&cfg.Journal.Directory, "data", "./taskgrid-data/dispatcher", "directory of the journal")
+	flags.StringVar(&f.strategy, "strategy", cfg.Strategy.String(), "how a worker is chosen: least-loaded, round-robin or random")
+	flags.Uint32Var(&cfg.MaxAttempts, "max-attempts", cfg.MaxAttempts, "how many attempts may fail, for tasks that do not say")
+	flags.DurationVar(&cfg.AttemptTimeout, "attempt-timeout", cfg.AttemptTimeout, "how long an attempt may take, for tasks that do not say")
+	flags.IntVar(&cfg.MaxPayload, "max-payload", cfg.MaxPayload, "longest payload, and longest result, in bytes")
+	flags.DurationVar(&cfg.RetryInitial, "retry-initial", cfg.RetryInitial, "pause before the first retry; the next ones double, all of them vary by half at random")
+	flags.DurationVar(&cfg.RetryMax, "retry-max", cfg.RetryMax, "longest pause before a retry, before it is varied")
+	flags.IntVar(&cfg.BreakerFaults, "breaker-faults", cfg.BreakerFaults, "faults of a worker in a row that open its circuit breaker")
+	flags.DurationVar(&cfg.BreakerPause, "breaker-pause", cfg.BreakerPause, "how long an open breaker waits before it lets a probe through")
+	flags.DurationVar(&cfg.AdoptGrace, "adopt-grace", cfg.AdoptGrace, "after a restart, how long workers may take to come back with what they run")
+	flags.IntVar(&cfg.MaxLive, "max-queued", cfg.MaxLive, "how many tasks may wait or run at the same time; more are refused")
+	flags.Int64Var(&cfg.MaxLiveBytes, "max-queued-bytes", cfg.MaxLiveBytes, "how many bytes their payloads may have together")
+	flags.IntVar(&cfg.KeepCount, "keep-count", cfg.KeepCount, "how many finished tasks are kept")
+	flags.DurationVar(&cfg.KeepAge, "keep-age", cfg.KeepAge, "how long a finished task is kept")
+	flags.Int64Var(&cfg.KeepBytes, "keep-bytes", cfg.KeepBytes, "how many bytes the texts of finished tasks may have together")
+	flags.IntVar(&cfg.KeepEvents, "keep-events", cfg.KeepEvents, "how many events are kept")
+	flags.StringVar(&f.metrics, "metrics-address", "127.0.0.1:0", "where to serve Prometheus metrics, host:port; empty: nowhere")
+	flags.StringVar(&f.admin, "admin-address", "", "where to serve Go profiles, host:port on the loopback interface; empty: nowhere")
+	return cmd
+}
+
+// runDispatcher serves until ctx ends, or until the journal cannot be written any more. Health says SERVING only while
+// this dispatcher leads.
+func runDispatcher(ctx context.Context, f dispatcherFlags, log *slog.Logger) (err error) {
+	metrics := process.NewMetrics()
+	f.cfg.Version, f.cfg.Logger, f.cfg.Registerer = version, log, metrics
+	d, err := dispatcher.New(f.cfg)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := d.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	server, health := rpc.NewServer()
+	pb.RegisterDispatcherServer(server, dispatcher.NewServer(d))
+	lis, err := net.Listen("tcp", f.listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	log.Info("listening", "for", "listen", "address", lis.Addr().String())
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return d.Run(ctx) })
+	group.Go(func() error { return process.ServeGRPC(ctx, server, lis, dispatcherGrace) })
+	group.Go(func() error { return d.ReportHealth(ctx, health) })
+	group.Go(func() error {
+		address, err := discovery.OwnAddress(ctx, f.advertise, lis.Addr(), f.cfg.NameServices)
+		if err != nil || address == "" {
+			return err
+		}
+		return discovery.Announce(ctx, f.cfg.NameServices, f.cfg.Journal.ID, address, d.Leading, log)
+	})
+	group.Go(func() error { return process.ServeMetrics(ctx, f.metrics, metrics, log) })
+	group.Go(func() error { return process.ServeAdmin(ctx, f.admin, log) })
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	log.Info("stopped")
+	return nil
+}

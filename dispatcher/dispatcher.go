@@ -1,0 +1,184 @@
+package dispatcher
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"taskgrid/dispatcher/core"
+	"taskgrid/dispatcher/journal"
+)
+
+// Dispatcher is one replica. New opens its journal; Run makes it work; its gRPC face is a Server.
+type Dispatcher struct {
+	cfg     Config
+	log     *slog.Logger
+	journal *journal.Journal
+	started time.Time
+	metrics *metrics
+
+	mu        sync.Mutex
+	machine   *core.Machine
+	scheduler *core.Scheduler // nil while this replica does not lead
+	term      uint64          // of the leadership, while there is one
+	view      *core.View
+	lanes     map[core.Link]*lane // open streams to workers
+	waiters   map[uint64][]*waiter
+	reserved  int   // tasks being submitted: proposed and not yet applied
+	reservedB int64 // bytes of their payloads
+	armed     time.Time
+	broken    error // the journal holds what this program cannot read
+
+	rearm   chan struct{} // holds one: the time to tick has come nearer
+	changed chan struct{} // holds one: the view has changed, or the leadership
+	news    *broadcast    // there are new events
+}
+
+// New opens the journal. Close must be called if Run is not.
+func New(cfg Config) (*Dispatcher, error) {
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	d := &Dispatcher{
+		cfg: cfg, log: cfg.Logger, started: time.Now(),
+		machine: core.NewMachine(cfg.KeepEvents), view: core.NewView(),
+		lanes: map[core.Link]*lane{}, waiters: map[uint64][]*waiter{},
+		rearm: make(chan struct{}, 1), changed: make(chan struct{}, 1), news: newBroadcast(),
+	}
+	d.machine.Changed = d.stepChanged
+	d.metrics = newMetrics(cfg.Registerer, d)
+	j := cfg.Journal
+	j.Logger, j.Registerer = cfg.Logger, cfg.Registerer
+	var err error
+	if d.journal, err = journal.Open(j, (*replica)(d)); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// Close closes what New opened, after Run has returned or when it is not going to be called.
+func (d *Dispatcher) Close() error { return d.journal.Close() }
+
+// Run works until ctx ends. An error means that this replica cannot go on: its disk failed, or holds what it cannot
+// read.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return d.journal.Run(ctx) })
+	g.Go(func() error { return d.follow(ctx) })
+	g.Go(func() error { return d.watchNameServices(ctx) })
+	g.Go(func() error { return d.news.run(ctx) })
+	return g.Wait()
+}
+
+// step lets do change the scheduler, and passes on what it decided. It returns false, and does nothing, while this
+// replica does not lead.
+func (d *Dispatcher) step(do func(*core.Scheduler)) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.scheduler == nil {
+		return false
+	}
+	d.scheduler.Begin(time.Now())
+	do(d.scheduler)
+	d.passOn()
+	return true
+}
+
+// passOn hands over what can be handed over, and gives what the scheduler decided to the journal and to the workers'
+// streams. It is called under the lock, so that records are proposed in the order in which they were decided.
+func (d *Dispatcher) passOn() {
+	d.scheduler.Flush()
+	records, links := d.scheduler.Take()
+	if len(records) > 0 {
+		if err := d.journal.Propose(records, nil); err != nil {
+			d.log.Warn("records were not proposed; leadership is ending", "records", len(records), "error", err)
+		}
+	}
+	for _, link := range links {
+		if l := d.lanes[link]; l != nil {
+			signal(l.wake)
+		}
+	}
+	if due, ok := d.scheduler.Wake(); ok && (d.armed.IsZero() || due.Before(d.armed)) {
+		d.armed = due
+		signal(d.rearm)
+	}
+}
+
+// signal puts a token into a channel that holds one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// replica is the Dispatcher as the journal sees it.
+type replica Dispatcher
+
+// Apply implements journal.StateMachine: records are durable and become true here.
+func (r *replica) Apply(records [][]byte) []any {
+	d := (*Dispatcher)(r)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.broken != nil {
+		return make([]any, len(records))
+	}
+	if d.scheduler != nil {
+		d.scheduler.Begin(time.Now())
+	}
+	results := make([]any, len(records))
+	for i, rec := range records {
+		result, err := d.machine.Apply(rec)
+		if err != nil {
+			d.broken = fmt.Errorf("dispatcher: a record of the journal cannot be applied: %w", err)
+			d.stepDown()
+			signal(d.changed)
+			return results
+		}
+		results[i] = result
+	}
+	if d.scheduler != nil {
+		d.passOn()
+	}
+	d.news.tell()
+	return results
+}
+
+// Snapshot implements journal.StateMachine.
+func (r *replica) Snapshot() io.WriterTo {
+	d := (*Dispatcher)(r)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.machine.Snapshot()
+}
+
+// Restore implements journal.StateMachine.
+func (r *replica) Restore(from io.Reader) error {
+	d := (*Dispatcher)(r)
+	fresh := core.NewMachine(d.cfg.KeepEvents)
+	if err := fresh.Restore(from); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	fresh.Changed = d.machine.Changed
+	d.machine = fresh
+	return nil
+}
+
+// stepChanged follows each step of the machine: it tells the scheduler, and whoever waits for the task.
+func (d *Dispatcher) stepChanged(t *core.Task, from core.State) {
+	if d.scheduler != nil {
+		d.scheduler.Changed(t, from)
+	}
+	d.metrics.observe(t, from)
+	if t.State.Terminal() {
+		d.tellWaiters(t)
+	}
+}

@@ -1,0 +1,266 @@
+package dispatcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+
+	"taskgrid/dispatcher/core"
+	pb "taskgrid/proto/taskgrid/v1"
+)
+
+const (
+	// helloTimeout is how long a worker may take from the dial to its Hello.
+	helloTimeout = 3 * time.Second
+
+	// redialInitial and redialMax bound the pauses between attempts to reach a worker.
+	redialInitial = 100 * time.Millisecond
+	redialMax     = 2 * time.Second
+
+	// frameBytes is how large a message with many assignments grows, in bytes of payload.
+	frameBytes = 1 << 20
+)
+
+// keepLink keeps a Process stream to a worker open until ctx ends.
+func (d *Dispatcher) keepLink(ctx context.Context, w core.WorkerInfo) {
+	log := d.log.With("worker_id", w.ID, "address", w.Address)
+	conn, err := d.cfg.Dial(w.Address)
+	if err != nil {
+		log.Error("worker has an address that cannot be dialled", "error", err)
+		return
+	}
+	defer conn.Close()
+	pause := backoff.NewExponentialBackOff(backoff.WithInitialInterval(redialInitial), backoff.WithMaxInterval(redialMax), backoff.WithMaxElapsedTime(0))
+	for {
+		connected, err := d.runLink(ctx, conn, w)
+		if ctx.Err() != nil {
+			return
+		}
+		if connected {
+			pause.Reset()
+			log.Warn("stream to worker broke", "error", err)
+		} else {
+			log.Debug("worker not reached", "error", err)
+			d.step(func(s *core.Scheduler) { s.Unreachable(w.ID, w.LeaseID, reason(err)) })
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause.NextBackOff()):
+		}
+	}
+}
+
+// lane is an open stream.
+type lane struct {
+	link core.Link
+	wake chan struct{} // holds one: there is something in the outbox
+}
+
+// runLink opens a stream and serves it until it breaks. connected tells whether the worker said the right Hello.
+func (d *Dispatcher) runLink(ctx context.Context, conn *grpc.ClientConn, w core.WorkerInfo) (connected bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	late := time.AfterFunc(helloTimeout, cancel)
+	stream, err := pb.NewWorkerServiceClient(conn).Process(ctx)
+	if err != nil {
+		return false, err
+	}
+	first, err := stream.Recv()
+	if !late.Stop() {
+		return false, fmt.Errorf("no Hello within %v", helloTimeout)
+	}
+	if err != nil {
+		return false, err
+	}
+	l, err := d.connect(w, first.GetHello())
+	if err != nil {
+		return false, err
+	}
+	sent := make(chan error, 1)
+	go func() {
+		defer cancel()
+		sent <- d.sendOut(ctx, stream, l)
+	}()
+	err = d.takeIn(stream, l, first)
+	cancel()
+	if sendErr := <-sent; sendErr != nil && errors.Is(err, context.Canceled) {
+		err = sendErr
+	}
+	d.disconnect(l, reason(err))
+	return true, err
+}
+
+// connect checks a Hello and begins the stream.
+func (d *Dispatcher) connect(w core.WorkerInfo, hello *pb.Hello) (*lane, error) {
+	if hello == nil {
+		return nil, errors.New("its first message has no Hello")
+	}
+	if hello.WorkerId != w.ID || hello.LeaseId != w.LeaseID {
+		return nil, fmt.Errorf("worker %q with lease %q answers at this address", hello.WorkerId, hello.LeaseId)
+	}
+	held := make([]core.Held, 0, len(hello.Running))
+	for _, r := range hello.Running {
+		held = append(held, core.Held{Task: r.GetTaskId(), Token: core.Token(r.GetAttempt()), Started: r.GetStarted()})
+	}
+	outcomes := make([]core.Outcome, 0, len(hello.Outcomes))
+	for _, o := range hello.Outcomes {
+		outcomes = append(outcomes, d.outcome(o))
+	}
+	l := &lane{wake: make(chan struct{}, 1)}
+	err := errors.New("this dispatcher does not lead")
+	d.step(func(s *core.Scheduler) {
+		if l.link, err = s.Connect(w.ID, w.LeaseID, int(min(hello.Window, maxWindow)), held, outcomes); err == nil {
+			d.lanes[l.link] = l
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.log.Info("worker connected", "worker_id", w.ID, "address", w.Address, "running", len(held), "outcomes", len(outcomes))
+	return l, nil
+}
+
+// maxWindow bounds how many assignments a worker may ask to be handed ahead.
+const maxWindow = 1024
+
+func (d *Dispatcher) disconnect(l *lane, why string) {
+	d.step(func(s *core.Scheduler) { s.Disconnect(l.link, why) })
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.lanes, l.link)
+}
+
+// sendOut sends what the scheduler has for the worker until ctx ends or sending fails.
+func (d *Dispatcher) sendOut(ctx context.Context, stream pb.WorkerService_ProcessClient, l *lane) error {
+	var messages []core.Message
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-l.wake:
+		}
+		d.mu.Lock()
+		if d.scheduler != nil {
+			messages = d.scheduler.Outbox(l.link, messages)
+		}
+		d.mu.Unlock()
+		for rest := messages; len(rest) > 0; {
+			var frame *pb.ProcessRequest
+			if frame, rest = nextFrame(rest); stream.Send(frame) != nil {
+				return nil // the receiving side learns why
+			}
+		}
+		clear(messages)
+	}
+}
+
+// nextFrame makes a message of as many as fit one, and returns the rest.
+func nextFrame(messages []core.Message) (*pb.ProcessRequest, []core.Message) {
+	frame := &pb.ProcessRequest{}
+	size := 0
+	for i, m := range messages {
+		switch m.Kind {
+		case core.Assign:
+			frame.Assignments = append(frame.Assignments, &pb.Assignment{TaskId: m.Task, Attempt: uint64(m.Token),
+				Type: m.Spec.Type, Payload: m.Spec.Payload, Timeout: duration(m.Timeout), RequestId: m.Spec.RequestID})
+			if size += len(m.Spec.Payload); size >= frameBytes {
+				return frame, messages[i+1:]
+			}
+		case core.Stop:
+			frame.Cancels = append(frame.Cancels, &pb.Cancel{TaskId: m.Task, Attempt: uint64(m.Token)})
+		case core.Acknowledge:
+			frame.Acks = append(frame.Acks, &pb.OutcomeAck{TaskId: m.Task, Attempt: uint64(m.Token)})
+		}
+	}
+	return frame, nil
+}
+
+// takeIn gives what the worker says to the scheduler until the stream breaks.
+func (d *Dispatcher) takeIn(stream pb.WorkerService_ProcessClient, l *lane, frame *pb.ProcessResponse) error {
+	for {
+		d.step(func(s *core.Scheduler) { d.hear(s, l.link, frame) })
+		var err error
+		if frame, err = stream.Recv(); err != nil {
+			if errors.Is(err, io.EOF) {
+				return errors.New("the worker ended it")
+			}
+			return err
+		}
+		if frame.Hello != nil {
+			return errors.New("the worker said Hello a second time")
+		}
+	}
+}
+
+// hear gives one message of a worker to the scheduler.
+func (d *Dispatcher) hear(s *core.Scheduler, link core.Link, frame *pb.ProcessResponse) {
+	for _, m := range frame.Started {
+		d.note(s.Started(link, m.GetTaskId(), core.Token(m.GetAttempt())), "started", link, m.GetTaskId(), m.GetAttempt())
+	}
+	for _, m := range frame.Progress {
+		d.note(s.Progress(link, m.GetTaskId(), core.Token(m.GetAttempt()), m.GetFraction()), "progress", link, m.GetTaskId(), m.GetAttempt())
+	}
+	for _, m := range frame.Outcomes {
+		d.note(s.Outcome(link, d.outcome(m)), "outcome", link, m.GetTaskId(), m.GetAttempt())
+	}
+	for _, m := range frame.Refused {
+		d.note(s.Refused(link, m.GetTaskId(), core.Token(m.GetAttempt()), m.GetReason()), "refused", link, m.GetTaskId(), m.GetAttempt())
+	}
+}
+
+// note logs an answer that was odd. It is called under the lock.
+func (d *Dispatcher) note(odd, answer string, link core.Link, task, attempt uint64) {
+	if odd == "" {
+		return
+	}
+	requestID := ""
+	if t := d.machine.Task(task); t != nil {
+		requestID = t.RequestID
+	}
+	d.log.Warn("odd answer of a worker", "answer", answer, "odd", odd, "worker_id", d.scheduler.WorkerOf(link),
+		"task_id", task, "attempt", core.Token(attempt).Number(), "request_id", requestID)
+}
+
+// outcome returns a worker's outcome in the core's terms. What a worker may not return becomes an error in words.
+func (d *Dispatcher) outcome(o *pb.Outcome) core.Outcome {
+	out := core.Outcome{Task: o.GetTaskId(), Token: core.Token(o.GetAttempt()), Elapsed: o.GetElapsed().AsDuration()}
+	switch e := o.GetError(); {
+	case e == nil && len(o.GetResult()) > d.cfg.MaxPayload:
+		out.How, out.Text = core.EndPermanent, fmt.Sprintf("result: %d bytes: must be at most %d bytes", len(o.GetResult()), d.cfg.MaxPayload)
+	case e == nil:
+		out.How, out.Text = core.EndResult, o.GetResult()
+	default:
+		out.How, out.Text = endings[e.GetKind()], shorten(e.GetMessage(), maxReason)
+		if out.How == 0 {
+			out.How = core.EndRetryable
+		}
+	}
+	return out
+}
+
+var endings = map[pb.ErrorKind]core.Ending{
+	pb.ErrorKind_ERROR_KIND_INVALID_PAYLOAD: core.EndInvalidPayload,
+	pb.ErrorKind_ERROR_KIND_RETRYABLE:       core.EndRetryable,
+	pb.ErrorKind_ERROR_KIND_PERMANENT:       core.EndPermanent,
+}
+
+// maxReason bounds the texts that a worker or a caller may put into a history, in bytes.
+const maxReason = 1024
+
+// reason says in a few words why a call failed.
+func reason(err error) string {
+	if err == nil {
+		return "ended"
+	}
+	if st, ok := status.FromError(err); ok {
+		return shorten(fmt.Sprintf("%s: %s", st.Code(), st.Message()), maxReason)
+	}
+	return shorten(err.Error(), maxReason)
+}

@@ -1,0 +1,193 @@
+package dispatcher
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"google.golang.org/grpc/status"
+
+	"taskgrid/dispatcher/core"
+	"taskgrid/dispatcher/journal"
+	"taskgrid/internal/rpc"
+	pb "taskgrid/proto/taskgrid/v1"
+)
+
+// maxUnfinished is how many tasks of one RunTasks stream may be unfinished; then the stream is not read until some are.
+// A client that submits and never reads is stopped by it: what it does not take is not counted as finished.
+const maxUnfinished = 16_384
+
+// runStream is a RunTasks stream. Three parties share it: the reader takes submissions, the journal decides them, and
+// the sender tells what has become of them.
+type runStream struct {
+	d         *Dispatcher
+	requestID string
+	waiter    *waiter       // tasks that are accepted and not told yet
+	room      chan struct{} // holds one: unfinished has gone down
+
+	// Guarded by the Dispatcher's lock.
+	acks       []*pb.RunAck // decided and not told yet
+	undecided  int          // submissions on their way through the journal
+	unfinished int          // read and not told as finished or refused
+	ended      bool         // the client has no more
+	err        error        // what ends the stream
+}
+
+// RunTasks implements pb.DispatcherServer.
+func (s *Server) RunTasks(stream pb.Dispatcher_RunTasksServer) error {
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
+	r := &runStream{d: s.d, requestID: rpc.RequestID(ctx), waiter: newWaiter(), room: make(chan struct{}, 1)}
+	if _, leading := s.d.await(r.waiter, nil); !leading {
+		return s.toStatus(ctx, journal.ErrNotLeader)
+	}
+	defer s.d.leave(r.waiter)
+	// The reader is waited for by grpc: Recv returns when the handler does, and nothing it does later has an effect.
+	go r.read(ctx, stream)
+	return s.toStatus(ctx, r.tell(ctx, stream))
+}
+
+// read takes submissions until the client has no more or the stream breaks.
+func (r *runStream) read(ctx context.Context, stream pb.Dispatcher_RunTasksServer) {
+	for {
+		req, err := stream.Recv()
+		if err != nil {
+			r.update(func() {
+				if r.ended = true; !errors.Is(err, io.EOF) {
+					r.err = err
+				}
+			})
+			return
+		}
+		subs := make([]*submission, 0, len(req.GetTasks()))
+		refs := make([]uint64, 0, len(req.GetTasks()))
+		for _, t := range req.GetTasks() {
+			subs, refs = append(subs, &submission{spec: specOf(t.GetSpec(), r.requestID)}), append(refs, t.GetRef())
+		}
+		if !r.enter(ctx, len(subs)) {
+			return
+		}
+		r.d.submit(subs, func(err error) { r.decided(subs, refs, err) })
+	}
+}
+
+// enter waits until there is room for n more tasks. A message may exceed the bound when nothing else is unfinished.
+func (r *runStream) enter(ctx context.Context, n int) bool {
+	for {
+		entered := false
+		r.d.mu.Lock()
+		if r.unfinished == 0 || r.unfinished+n <= maxUnfinished {
+			r.unfinished += n
+			r.undecided += n
+			entered = true
+		}
+		r.d.mu.Unlock()
+		if entered {
+			return true
+		}
+		select {
+		case <-r.room:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// update changes what the lock guards, and wakes the sender.
+func (r *runStream) update(do func()) {
+	r.d.mu.Lock()
+	do()
+	r.d.mu.Unlock()
+	signal(r.waiter.wake)
+}
+
+// decided takes what has become of submissions. Those that were accepted are waited for from here on; one that has
+// become terminal meanwhile is ready at once.
+func (r *runStream) decided(subs []*submission, refs []uint64, err error) {
+	r.update(func() {
+		r.undecided -= len(subs)
+		if err != nil {
+			r.err = err
+			return
+		}
+		if r.waiter.over {
+			return
+		}
+		for i, s := range subs {
+			r.acks = append(r.acks, &pb.RunAck{Ref: refs[i], Result: s.result})
+			if s.task == nil {
+				r.unfinished--
+				continue
+			}
+			t := r.d.machine.Task(s.task.ID)
+			if t == nil { // terminal, and forgotten already: the version at the time is all there is
+				t = s.task
+				r.unfinished--
+				continue
+			}
+			if _, twice := r.waiter.waiting[t.ID]; twice {
+				r.unfinished-- // the same key twice in one stream: told once
+				continue
+			}
+			r.d.awaitOne(r.waiter, t)
+		}
+	})
+}
+
+// tell sends acknowledgements and finished tasks until the client has no more and all is told.
+func (r *runStream) tell(ctx context.Context, stream pb.Dispatcher_RunTasksServer) error {
+	for {
+		r.d.mu.Lock()
+		acks, ready, err := r.acks, r.waiter.ready, r.err
+		over, done := r.waiter.over, r.ended && r.undecided == 0 && len(r.waiter.waiting) == 0
+		r.acks, r.waiter.ready = nil, nil
+		r.d.mu.Unlock()
+		if err := r.send(stream, acks, ready); err != nil {
+			return nil // the stream is broken; the client knows
+		}
+		r.finished(len(ready))
+		switch {
+		case err != nil && lost(err):
+			return err
+		case err != nil:
+			return nil
+		case over:
+			return journal.ErrNotLeader
+		case done && len(acks) == 0 && len(ready) == 0:
+			return nil
+		case done:
+			continue // once more: nothing may have come meanwhile
+		}
+		select {
+		case <-r.waiter.wake:
+		case <-ctx.Done():
+			return status.FromContextError(ctx.Err()).Err()
+		}
+	}
+}
+
+// send sends acknowledgements, and the tasks in messages of about frameBytes.
+func (r *runStream) send(stream pb.Dispatcher_RunTasksServer, acks []*pb.RunAck, ready []*core.Task) error {
+	if len(ready) == 0 {
+		if len(acks) == 0 {
+			return nil
+		}
+		return stream.Send(&pb.RunTasksResponse{Acks: acks})
+	}
+	return sendTasks(ready, pb.TaskView_TASK_VIEW_BASIC, func(tasks []*pb.Task) error {
+		frame := &pb.RunTasksResponse{Acks: acks, Finished: tasks}
+		acks = nil
+		return stream.Send(frame)
+	})
+}
+
+// finished makes room for n more tasks.
+func (r *runStream) finished(n int) {
+	if n == 0 {
+		return
+	}
+	r.d.mu.Lock()
+	r.unfinished -= n
+	r.d.mu.Unlock()
+	signal(r.room)
+}

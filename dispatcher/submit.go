@@ -1,0 +1,153 @@
+package dispatcher
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"taskgrid/dispatcher/core"
+	"taskgrid/dispatcher/journal"
+	pb "taskgrid/proto/taskgrid/v1"
+)
+
+// submission is one task on its way in.
+type submission struct {
+	spec   *core.Spec
+	result *pb.SubmitResult // nil until it is decided
+	task   *core.Task       // when accepted: its version at the time
+}
+
+// refuse decides a submission.
+func (s *submission) refuse(code codes.Code, format string, args ...any) {
+	s.result = &pb.SubmitResult{Error: taskError(code, format, args...)}
+}
+
+func taskError(code codes.Code, format string, args ...any) *pb.TaskError {
+	return &pb.TaskError{Code: uint32(code), Message: fmt.Sprintf(format, args...)}
+}
+
+// submit judges each of the tasks, makes the good ones durable, and then calls done, once, with every submission
+// decided; or with an error when nobody knows. done may be called before submit returns.
+func (d *Dispatcher) submit(subs []*submission, done func(error)) {
+	for _, s := range subs {
+		if err := s.spec.Complete(d.cfg.defaults()); err != nil {
+			s.refuse(codes.InvalidArgument, "%v", err)
+		}
+	}
+	accepted, bytes, err := d.admit(subs)
+	if err != nil {
+		done(err)
+		return
+	}
+	records := make([][]byte, 0, len(accepted))
+	at := core.At(time.Now())
+	for _, s := range accepted {
+		records = append(records, core.Encode(&core.Submit{At: at, Spec: s.spec}))
+	}
+	release := func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.reserved -= len(accepted)
+		d.reservedB -= bytes
+	}
+	if len(records) == 0 {
+		done(nil)
+		return
+	}
+	err = d.journal.Propose(records, func(results []any, err error) {
+		release()
+		if err != nil {
+			done(err)
+			return
+		}
+		for i, s := range accepted {
+			submitted, ok := results[i].(core.Submitted)
+			if !ok { // the journal holds what this program cannot read: the process is ending
+				done(journal.ErrUnknown)
+				return
+			}
+			s.decide(submitted)
+		}
+		done(nil)
+	})
+	if err != nil {
+		release()
+		done(err)
+	}
+}
+
+// admit refuses what is of an unknown type or has no room, and reserves room for the rest.
+func (d *Dispatcher) admit(subs []*submission) (accepted []*submission, bytes int64, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.scheduler == nil {
+		return nil, 0, journal.ErrNotLeader
+	}
+	live, liveBytes := d.machine.Live()
+	live, liveBytes = live+d.reserved, liveBytes+d.reservedB
+	for _, s := range subs {
+		size := int64(len(s.spec.Payload))
+		switch {
+		case s.result != nil:
+			continue
+		case !d.machine.Known(s.spec.Type):
+			s.refuse(codes.FailedPrecondition, "type: %q: no worker has ever registered it; known types: %s", s.spec.Type, d.knownTypes())
+			continue
+		case s.spec.Key != "" && d.machine.HasKey(s.spec.Key): // no new task: needs no room
+		case live+len(accepted) >= d.cfg.MaxLive:
+			s.refuse(codes.ResourceExhausted, "queue full: %d tasks wait or run, at most %d may; try again later", live+len(accepted), d.cfg.MaxLive)
+			continue
+		case liveBytes+bytes+size > d.cfg.MaxLiveBytes:
+			s.refuse(codes.ResourceExhausted, "queue full: payloads of %d bytes wait or run, at most %d may; try again later", liveBytes+bytes, d.cfg.MaxLiveBytes)
+			continue
+		}
+		bytes += size
+		accepted = append(accepted, s)
+	}
+	d.reserved += len(accepted)
+	d.reservedB += bytes
+	return accepted, bytes, nil
+}
+
+// knownTypes lists the known types for an error message.
+func (d *Dispatcher) knownTypes() string {
+	const most = 20
+	types := d.machine.KnownTypes()
+	if len(types) == 0 {
+		return "none yet"
+	}
+	if len(types) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(types[:most], ", "), len(types)-most)
+	}
+	return strings.Join(types, ", ")
+}
+
+// decide takes what the machine made of the submission.
+func (s *submission) decide(r core.Submitted) {
+	if r.Task == nil {
+		s.refuse(codes.AlreadyExists, "idempotency_key: %q: belongs to task %d, which asks for something else", s.spec.Key, r.Other)
+		return
+	}
+	s.task = r.Task
+	s.result = &pb.SubmitResult{Id: r.Task.ID, Duplicate: r.Duplicate}
+}
+
+// retrySpec returns the task to submit when t is tried anew.
+func retrySpec(t *core.Task, requestID string) *core.Spec {
+	again := *t.Spec
+	again.Key, again.RequestID, again.RetryOf = "", requestID, t.ID
+	return &again
+}
+
+// errUnknownTask says that there is no such task.
+func errUnknownTask(id uint64) *pb.TaskError {
+	return taskError(codes.NotFound, "id: %d: no such task, or it is forgotten", id)
+}
+
+// lost tells whether an error of the journal means that this replica does not lead.
+func lost(err error) bool {
+	return errors.Is(err, journal.ErrNotLeader) || errors.Is(err, journal.ErrUnknown)
+}
