@@ -20,7 +20,8 @@ const maxWorkersPerType = 100
 
 // plan is what `up` starts, and where.
 type plan struct {
-	bind      string
+	bind      string // where to listen
+	host      string // under which address that is reached
 	data      string
 	perType   map[string]int // worker processes, 0 left out
 	client    bool
@@ -69,6 +70,7 @@ func newPlan(cmd *cobra.Command, o upOptions) (*plan, error) {
 		}
 		p.perType[name] = n
 	}
+	p.host = hostOf(p.bind)
 	maps.DeleteFunc(p.perType, func(_ string, n int) bool { return n == 0 })
 
 	if o.verbose {
@@ -90,13 +92,21 @@ func (p *plan) types() []string { return slices.Sorted(maps.Keys(p.perType)) }
 // listen is an address to listen at.
 func (p *plan) listen(port int) string { return net.JoinHostPort(p.bind, strconv.Itoa(port)) }
 
-// reach is an address at which this machine reaches what listens at the port.
-func (p *plan) reach(port int) string {
-	host := p.bind
-	if ip := net.ParseIP(host); ip.IsUnspecified() {
-		host = "127.0.0.1"
+// reach is the address at which what listens at the port is reached, also from outside if it listens there.
+func (p *plan) reach(port int) string { return net.JoinHostPort(p.host, strconv.Itoa(port)) }
+
+// hostOf returns the address under which others reach what listens at bind. For 0.0.0.0 and :: it is this machine's
+// address on the way out, so that what the processes announce at the name service is of use to other machines.
+func hostOf(bind string) string {
+	if !net.ParseIP(bind).IsUnspecified() {
+		return bind
 	}
-	return net.JoinHostPort(host, strconv.Itoa(port))
+	conn, err := net.Dial("udp", "192.0.2.1:9") // sends nothing; the address is set aside for documentation
+	if err != nil {
+		return "127.0.0.1" // no network
+	}
+	defer conn.Close()
+	return conn.LocalAddr().(*net.UDPAddr).IP.String()
 }
 
 // children returns the processes, in the order in which they are started and shown.
@@ -106,7 +116,7 @@ func (p *plan) children() []child {
 		{name: "nameservice", stage: stageNameservice,
 			args: []string{"nameservice", "--listen", p.listen(p.nameservice)}},
 		{name: "dispatcher", stage: stageDispatcher,
-			args: []string{"dispatcher", "--listen", p.listen(p.dispatcher), "--nameservice", nameservice, "--data", filepath.Join(p.data, "dispatcher"), "--id", "dispatcher"}},
+			args: []string{"dispatcher", "--listen", p.listen(p.dispatcher), "--nameservice", nameservice, "--data", filepath.Join(p.data, "dispatcher")}},
 	}
 	for _, taskType := range p.types() {
 		for i := range p.perType[taskType] {

@@ -64,11 +64,7 @@ func freePort(bind string, port int, chosen map[int]bool) (int, error) {
 // answers reports whether something accepts connections at the port. Where one may listen at 127.0.0.1:8080 although
 // another program holds *:8080 (macOS, Windows), only a call shows it.
 func answers(bind string, port int) bool {
-	host := bind
-	if net.ParseIP(bind).IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	conn, err := net.DialTimeout("tcp", net.JoinHostPort(host, strconv.Itoa(port)), 100*time.Millisecond)
+	conn, err := net.DialTimeout("tcp", net.JoinHostPort(hostOf(bind), strconv.Itoa(port)), 100*time.Millisecond)
 	if err != nil {
 		return false
 	}

@@ -94,7 +94,7 @@ func TestATakenPortMovesAndThatIsSaid(t *testing.T) {
 	}
 	defer lis.Close()
 	taken := lis.Addr().(*net.TCPAddr).Port
-	p := &plan{bind: "127.0.0.1", nameservice: taken}
+	p := &plan{bind: "127.0.0.1", host: "127.0.0.1", nameservice: taken}
 	var said bytes.Buffer
 	if err := p.choosePorts(&said); err != nil {
 		t.Fatal(err)

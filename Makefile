@@ -1,0 +1,75 @@
+# What a person does with this repository. `make` lists it.
+
+# The newest tag, or the commit; goes into the binary.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  = -s -w -X main.version=$(VERSION)
+PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+
+# Tools that are built once stay outside of the checkout, where .ci/run finds them too.
+TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/taskgrid-tools/bin
+GOLANGCI_VERSION = v2.15.0
+GOLANGCI = $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
+BUF = go tool -modfile=tools/go.mod buf
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build ./taskgrid, static
+	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o taskgrid ./cmd/taskgrid
+
+.PHONY: gen
+gen: ## generate proto/**/*.pb.go and docs/configuration.md
+	$(BUF) generate
+	mkdir -p docs
+	go generate ./cmd/taskgrid
+
+.PHONY: check
+check: ## within a minute: format, vet, build, the fast tests
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
+	go vet ./...
+	go test -short ./...
+
+.PHONY: test
+test: ## all tests with the race detector; the process tests start the built binary
+	go test -race -timeout 20m $(TESTFLAGS) ./...
+
+.PHONY: e2e
+e2e: ## the process tests alone, then the compose tests
+	go test -count=1 $(TESTFLAGS) ./tests/grid/...
+	$(MAKE) compose
+
+.PHONY: compose
+compose: ## the compose tests; they need a container engine and docker compose (.ci/engine up)
+	COMPOSE_TESTS=1 go test -count=1 -timeout 30m $(TESTFLAGS) ./tests/compose/...
+
+.PHONY: demo
+demo: ## a grid with the random test client, in a temporary folder
+	go run ./cmd/taskgrid up --client --ephemeral
+
+.PHONY: bench
+bench: ## the micro-benchmarks
+	go test -run '^$$' -bench . -benchmem $(TESTFLAGS) ./...
+
+.PHONY: lint
+lint: $(GOLANGCI) ## gofmt, go vet, golangci-lint, buf lint
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
+	go vet ./...
+	$(GOLANGCI) run ./...
+	$(BUF) lint
+
+$(GOLANGCI): # takes some minutes, once
+	mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv $(TOOLS)/golangci-lint $@
+
+.PHONY: cross
+cross: ## build for Linux, macOS and Windows on amd64 and arm64 into .build
+	@mkdir -p .build
+	@for platform in $(PLATFORMS); do \
+		os=$${platform%/*}; arch=$${platform#*/}; file=.build/taskgrid-$$os-$$arch; \
+		[ $$os != windows ] || file=$$file.exe; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -trimpath -ldflags "$(LDFLAGS)" -o $$file ./cmd/taskgrid || exit 1; \
+		echo "$$file $$(( $$(wc -c <$$file) / 1000000 )) MB"; \
+	done
