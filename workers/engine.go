@@ -20,7 +20,6 @@ const (
 //
 // capacity goroutines execute handlers one after the other; nothing else is started for an attempt.
 type engine struct {
-	workerID  string
 	handlers  map[string]Handler
 	maxResult int // bytes
 	log       *slog.Logger
@@ -37,7 +36,6 @@ type engine struct {
 
 func newEngine(cfg Config, m *metrics) *engine {
 	e := &engine{
-		workerID:  cfg.ID,
 		handlers:  cfg.Handlers,
 		maxResult: cfg.MaxResult,
 		log:       cfg.Log,

@@ -84,7 +84,8 @@ func (e *engine) logEnd(now time.Time, a *Attempt, o Outcome, err error) {
 	e.logTask(now, level, "attempt ended", a, attrs...)
 }
 
-// logTask writes a line about one attempt, while the budget for such lines lasts; at debug level there is none.
+// logTask writes a line about one attempt, while the budget for such lines lasts; at debug level all are written. The
+// logger itself bears the worker_id.
 func (e *engine) logTask(now time.Time, level slog.Level, text string, a *Attempt, more ...slog.Attr) {
 	ctx := context.Background()
 	if !e.log.Enabled(ctx, level) {
@@ -97,7 +98,6 @@ func (e *engine) logTask(now time.Time, level slog.Level, text string, a *Attemp
 		slog.String("request_id", a.RequestID),
 		slog.Uint64("task_id", a.Task),
 		slog.Uint64("attempt", a.Attempt),
-		slog.String("worker_id", e.workerID),
 		slog.String("type", a.Type),
 	}
 	e.log.LogAttrs(ctx, level, text, append(attrs, more...)...)

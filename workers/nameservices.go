@@ -8,6 +8,9 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 const (
@@ -118,12 +121,12 @@ func (n *nameServices) current() []string {
 	return n.addresses
 }
 
-// drain marks the worker at all name services that have it, and returns when they have said so, or not in time.
+// drain marks the worker at all name services, and returns when each has answered, or has not in time.
 func (n *nameServices) drain(ctx context.Context, workerID string) {
 	n.each(ctx, "drain", func(ctx context.Context, r *registration) error { return r.drain(ctx, workerID) })
 }
 
-// leave ends the lease at all name services that have it. Call it after run has returned, or it may be begun anew.
+// leave ends the lease at all name services. Call it after run has returned, or it may be begun anew.
 func (n *nameServices) leave(ctx context.Context, leaseID string) {
 	n.each(ctx, "deregister", func(ctx context.Context, r *registration) error { return r.leave(ctx, leaseID) })
 }
@@ -136,10 +139,11 @@ func (n *nameServices) each(ctx context.Context, what string, do func(context.Co
 	defer cancel()
 	var group sync.WaitGroup
 	for _, r := range active {
-		if !r.isEntered() {
-			continue
-		}
-		group.Go(func() { r.note(ctx, what, do(ctx, r)) })
+		group.Go(func() {
+			if err := do(ctx, r); status.Code(err) != codes.NotFound { // what it does not know it need not forget
+				r.note(ctx, what, err)
+			}
+		})
 	}
 	group.Wait()
 }

@@ -36,7 +36,6 @@ type registration struct {
 	metrics *metrics
 
 	mu       sync.Mutex
-	entered  bool // the name service has the worker, as far as we know
 	draining bool // the name service says that the worker drains, perhaps because somebody asked for it there
 	failing  bool // the last call failed, and the log says so
 }
@@ -93,9 +92,6 @@ func (r *registration) register(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	r.metrics.registrations.WithLabelValues("ok").Inc()
-	r.mu.Lock()
-	r.entered = true
-	r.mu.Unlock()
 	interval := defaultInterval
 	if response.HeartbeatInterval != nil {
 		interval = min(max(response.HeartbeatInterval.AsDuration(), minInterval), maxInterval)
@@ -122,16 +118,20 @@ func (r *registration) heartbeat(ctx context.Context) error {
 	switch {
 	case status.Code(err) == codes.NotFound:
 		r.metrics.heartbeats.WithLabelValues("not_found").Inc()
+		return err
 	case err != nil:
 		r.metrics.heartbeats.WithLabelValues("error").Inc()
-	default:
-		r.metrics.heartbeats.WithLabelValues("ok").Inc()
-		r.mu.Lock()
-		// A name service that starts empty is told again that somebody asked for the drain.
-		r.draining = response.State == pb.WorkerState_WORKER_STATE_DRAINING
-		r.mu.Unlock()
+		return err
 	}
-	return err
+	r.metrics.heartbeats.WithLabelValues("ok").Inc()
+	drains := response.State == pb.WorkerState_WORKER_STATE_DRAINING
+	r.mu.Lock()
+	r.draining = drains // a name service that starts empty is told of it again
+	r.mu.Unlock()
+	if request.Draining && !drains { // it did not hear, or the registration was under way at that moment
+		return r.drain(ctx, request.WorkerId)
+	}
+	return nil
 }
 
 // note writes a line when a call fails after one that worked, and the other way round.
@@ -161,11 +161,4 @@ func (r *registration) drain(ctx context.Context, workerID string) error {
 func (r *registration) leave(ctx context.Context, leaseID string) error {
 	_, err := r.client.DeregisterWorker(ctx, &pb.DeregisterWorkerRequest{LeaseId: leaseID})
 	return err
-}
-
-// isEntered says whether the name service has the worker, as far as we know.
-func (r *registration) isEntered() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.entered
 }

@@ -78,11 +78,11 @@ func parseDecimal(piece string) (digits *big.Int, exponent int, err error) {
 	sign, rest := cutSign(number)
 	whole, fraction, _ := strings.Cut(rest, ".")
 	all := whole + fraction
-	if !onlyDigits(all) {
-		return nil, 0, notDecimal(piece)
-	}
 	if len(all) > maxDigits {
 		return nil, 0, fmt.Errorf("%s has %d digits: must be at most %d", quote(piece), len(all), maxDigits)
+	}
+	if !onlyDigits(all) {
+		return nil, 0, notDecimal(piece)
 	}
 	digits, ok := new(big.Int).SetString(sign+all, 10)
 	if !ok {
@@ -163,8 +163,11 @@ func notDecimal(piece string) error {
 // quote returns a piece of a payload in quotes, cut short, for an error message.
 func quote(piece string) string {
 	const most = 40 // letters; enough to recognise the piece
-	if letters := []rune(piece); len(letters) > most {
-		return fmt.Sprintf("%q…", string(letters[:most]))
+	letters := 0
+	for i := range piece {
+		if letters++; letters > most {
+			return fmt.Sprintf("%q…", piece[:i])
+		}
 	}
 	return fmt.Sprintf("%q", piece)
 }

@@ -64,9 +64,12 @@ func parseSeconds(text string) (time.Duration, error) {
 	if err != nil || math.IsNaN(seconds) || math.IsInf(seconds, 0) {
 		return 0, errors.New("not a finite number")
 	}
-	nanoseconds := math.Round(seconds * float64(time.Second))
-	if math.Abs(nanoseconds) >= math.MaxInt64 {
-		return time.Duration(math.Copysign(math.MaxInt64, seconds)), nil
+	switch nanoseconds := math.Round(seconds * float64(time.Second)); {
+	case nanoseconds >= math.MaxInt64:
+		return math.MaxInt64, nil
+	case nanoseconds <= math.MinInt64:
+		return math.MinInt64, nil
+	default:
+		return time.Duration(nanoseconds), nil
 	}
-	return time.Duration(nanoseconds), nil
 }

@@ -1,0 +1,73 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"testing"
+)
+
+func TestTheOwnAddressIsThatOfTheRouteToTheNameService(t *testing.T) {
+	everywhere := &net.TCPAddr{IP: net.IPv6unspecified, Port: 50060}
+	for _, test := range []struct {
+		what      string
+		advertise string
+		listening net.Addr
+		names     []string
+		want      string
+	}{
+		{"a flag wins", "worker.example:7", everywhere, []string{"127.0.0.1:50051"}, "worker.example:7"},
+		{"it listens on one address", "", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 7), Port: 1}, []string{"127.0.0.1:50051"}, "127.0.0.7:1"},
+		{"it listens on all", "", everywhere, []string{"127.0.0.1:50051"}, "127.0.0.1:50060"},
+		{"a route that does not exist is passed over", "", everywhere, []string{"nonsense.invalid:50051", "127.0.0.1:50051"}, "127.0.0.1:50060"},
+	} {
+		got, err := ownAddress(test.advertise, test.listening, test.names)
+		if err != nil || got != test.want {
+			t.Errorf("%s: got %s, %v; want %s", test.what, got, err, test.want)
+		}
+	}
+	if got, err := ownAddress("", everywhere, nil); err == nil {
+		t.Errorf("without any name service: got %s, want an error", got)
+	}
+}
+
+func TestANameStandsForAllItsAddresses(t *testing.T) {
+	n := &nameServices{
+		hosts: []string{"10.0.0.9:1", "two.example:50051", "gone.example:50051", "localhost:2", "10.0.0.9:1"},
+		resolve: func(_ context.Context, host string) ([]string, error) {
+			if host == "two.example" {
+				return []string{"10.0.0.2", "10.0.0.1"}, nil
+			}
+			return nil, errors.New("no such host")
+		},
+	}
+	want := []string{"10.0.0.1:50051", "10.0.0.2:50051", "10.0.0.9:1", "gone.example:50051", "localhost:2"}
+	if got := n.lookUp(t.Context()); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestTheLoadOfTheProcessorsIsWhatDidNotIdle(t *testing.T) {
+	busy, all := parseStat("cpu  100 20 30 700 50 5 5 90 999 999")
+	if busy != 250 || all != 1000 {
+		t.Errorf("got %d of %d ticks, want 250 of 1000", busy, all)
+	}
+	for _, line := range []string{"", "cpu", "cpu x", "cpu -1 2"} {
+		if busy, all := parseStat(line); busy != 0 || all != 0 {
+			t.Errorf("%q: got %d of %d", line, busy, all)
+		}
+	}
+}
+
+func TestAnIDFitsHoweverManyTypesThereAre(t *testing.T) {
+	for _, types := range [][]string{{"hash"}, {"reverse", "sum"}, {"a-type-with-a-rather-long-name-00", "b-type-with-a-rather-long-name-00", "c"}} {
+		id := NewID(types)
+		if !idRule.MatchString(id) {
+			t.Errorf("%v: %q is not an id", types, id)
+		}
+		if id == NewID(types) {
+			t.Errorf("%v: the same id twice", types)
+		}
+	}
+}
