@@ -71,6 +71,9 @@ func (m *machine) apply(l *raft.Log) (any, error) {
 		return outcome{void: true}, nil
 	}
 	m.next++
+	if len(records) == 0 {
+		return outcome{}, nil
+	}
 	results := m.sm.Apply(records)
 	if results != nil && len(results) != len(records) {
 		return nil, fmt.Errorf("the state machine gave %d results for %d records", len(results), len(records))

@@ -42,7 +42,8 @@ type batch struct {
 //
 // done may be nil. It is called exactly once, by a goroutine of the journal, in the order of the calls, unless Propose
 // returned an error; with ErrNotLeader or ErrUnknown when the records were not applied, or not yet. It should be
-// quick: the outcomes behind it wait.
+// quick: the outcomes behind it wait. A call without records changes nothing, and its done says that all before it is
+// applied.
 func (j *Journal) Propose(records [][]byte, done Done) error {
 	size := 0
 	for _, r := range records {
@@ -57,7 +58,7 @@ func (j *Journal) Propose(records [][]byte, done Done) error {
 		j.mu.Unlock()
 		return ErrNotLeader
 	}
-	if s.pending > 0 && s.pending+int64(size) > j.cfg.MaxPendingBytes {
+	if size > 0 && s.pending > 0 && s.pending+int64(size) > j.cfg.MaxPendingBytes {
 		j.mu.Unlock()
 		return ErrFull
 	}
@@ -69,10 +70,10 @@ func (j *Journal) Propose(records [][]byte, done Done) error {
 	b.records += len(records)
 	b.calls = append(b.calls, call{len(records), done})
 	s.pending += int64(len(b.entry) - before)
+	ready := s.ready()
 	j.mu.Unlock()
-	select {
-	case s.wake <- struct{}{}:
-	default: // it is awake
+	if ready {
+		s.nudge()
 	}
 	return nil
 }
@@ -88,21 +89,6 @@ func (s *session) open(size int) *batch {
 	}
 	s.number++
 	s.waiting = append(s.waiting, b)
-	return b
-}
-
-// take returns the oldest batch, nil when none waits.
-func (j *Journal) take(s *session) *batch {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if len(s.waiting) == 0 {
-		return nil
-	}
-	b := s.waiting[0]
-	s.waiting[0] = nil
-	s.waiting = s.waiting[1:]
-	s.lastSize = len(b.entry)
-	s.pending -= int64(len(b.entry) - entryHeaderSize)
 	return b
 }
 

@@ -9,9 +9,14 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// maxInFlight is how many entries are with raft at a time: one that is being written, and one that is ready when it
-// is done. More would only make the entries smaller.
-const maxInFlight = 2
+const (
+	// maxInFlight is how many entries are with raft at a time: while one is written, the one before it is applied.
+	maxInFlight = 2
+	// aheadBytes must wait before an entry is sent while another is with raft. Most of what an entry costs is its
+	// fsync, in processor time too; with this many bytes (some 500 small records) that is little for each of them, and
+	// with fewer it pays to wait a moment for more.
+	aheadBytes = 64 << 10
+)
 
 // enqueueTimeout is how long raft may be too busy to take an entry. Then something is wrong with it, or with its disk,
 // and the session begins anew.
@@ -21,20 +26,20 @@ const enqueueTimeout = 10 * time.Second
 type session struct {
 	id   uint64
 	term uint64
-	wake chan struct{} // something waits; holds one
+	wake chan struct{} // there may be something to send; holds one
 
 	// Guarded by Journal.mu.
 	waiting  []*batch // oldest first; the newest may still grow
 	pending  int64    // bytes in them
 	number   uint64   // of the next batch
 	lastSize int      // of the batch taken last: the next will be like it
+	inFlight int      // batches with raft
 }
 
 // flight is an entry that raft has.
 type flight struct {
 	*batch
 	future raft.ApplyFuture
-	sent   time.Time
 }
 
 // lead opens a session whenever raft says that this node leads, and ends it when raft says that it does not.
@@ -89,21 +94,20 @@ func (j *Journal) runSession(ctx context.Context) {
 
 	ctx, stop := context.WithCancel(ctx)
 	flights := make(chan flight, maxInFlight)
-	slots := make(chan struct{}, maxInFlight)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer close(flights)
-		j.send(ctx, s, slots, flights)
+		j.send(ctx, s, flights)
 	})
 	wg.Go(func() { // whatever ends the session: first nobody proposes any more, and the user hears of it
 		<-ctx.Done()
 		j.setSession(nil)
 		j.announce.push(Leadership{Leading: false, Term: s.term})
 	})
-	j.complete(flights, slots, stop)
+	j.complete(s, flights, stop)
 	stop()
 	wg.Wait()
-	for b := j.take(s); b != nil; b = j.take(s) {
+	for _, b := range s.waiting { // nobody else knows the session any more
 		b.resolve(nil, ErrNotLeader)
 	}
 }
@@ -114,34 +118,53 @@ func (j *Journal) setSession(s *session) {
 	j.session = s
 }
 
-// send hands batches to raft until ctx ends, at most maxInFlight at a time. It takes a batch only when raft can take
-// it soon, so that batches grow while raft is busy.
-func (j *Journal) send(ctx context.Context, s *session, slots chan<- struct{}, flights chan<- flight) {
+// send hands batches to raft until ctx ends.
+func (j *Journal) send(ctx context.Context, s *session, flights chan<- flight) {
 	r := j.raft.Load()
 	for {
-		select {
-		case <-ctx.Done():
-			return
-		case slots <- struct{}{}:
-		}
 		b := j.take(s)
-		for b == nil {
+		if b == nil {
 			select {
 			case <-ctx.Done():
 				return
 			case <-s.wake:
-				b = j.take(s)
 			}
+			continue
 		}
 		j.metrics.batch(b)
-		sent := time.Now()
-		flights <- flight{b, r.ApplyLog(raft.Log{Data: b.entry}, enqueueTimeout), sent}
+		flights <- flight{b, r.ApplyLog(raft.Log{Data: b.entry}, enqueueTimeout)}
+	}
+}
+
+// take returns the batch to send now, nil when it is better to wait.
+func (j *Journal) take(s *session) *batch {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !s.ready() || j.session != s {
+		return nil
+	}
+	b := s.waiting[0]
+	s.waiting[0] = nil
+	s.waiting = s.waiting[1:]
+	s.lastSize = len(b.entry)
+	s.pending -= int64(len(b.entry) - entryHeaderSize)
+	s.inFlight++
+	return b
+}
+
+// ready reports whether it is time to send a batch. The journal's lock is held.
+func (s *session) ready() bool {
+	switch {
+	case len(s.waiting) == 0, s.inFlight == maxInFlight:
+		return false
+	default:
+		return s.inFlight == 0 || s.pending >= aheadBytes
 	}
 }
 
 // complete waits for each flight and tells its calls. The first failure ends the session: what comes behind it would
 // not count any more.
-func (j *Journal) complete(flights <-chan flight, slots <-chan struct{}, stop func()) {
+func (j *Journal) complete(s *session, flights <-chan flight, stop func()) {
 	for f := range flights {
 		results, err := f.wait()
 		if err != nil {
@@ -149,8 +172,22 @@ func (j *Journal) complete(flights <-chan flight, slots <-chan struct{}, stop fu
 		} else {
 			j.metrics.committed(f.batch)
 		}
-		<-slots
+		j.mu.Lock()
+		s.inFlight--
+		ready := s.ready()
+		j.mu.Unlock()
+		if ready {
+			s.nudge()
+		}
 		f.resolve(results, err)
+	}
+}
+
+// nudge makes the sender look again.
+func (s *session) nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default: // it will anyway
 	}
 }
 

@@ -67,8 +67,11 @@ var states = map[raft.RaftState]string{
 }
 
 // VerifyLeader returns nil when this node led at a moment after the call began: what its state machine shows then is
-// no older than anything that was acknowledged anywhere before the call. In a cluster that takes a round of messages;
-// calls at the same time share it.
+// no older than anything that was acknowledged anywhere before the call. Else it returns ErrNotLeader, or the error of
+// ctx. A cluster of one knows at once; in a larger one an entry is committed, which calls at the same time share.
+//
+// raft's own VerifyLeader would do with a heartbeat, but takes the answer to one that was sent before the question. In
+// a leader that was stopped for a while and has been replaced, such an answer may still wait in a socket.
 func (j *Journal) VerifyLeader(ctx context.Context) error {
 	j.mu.Lock()
 	leading := j.session != nil
@@ -76,17 +79,16 @@ func (j *Journal) VerifyLeader(ctx context.Context) error {
 	if !leading {
 		return ErrNotLeader
 	}
-	r := j.raft.Load()
-	if j.alone(r) {
+	if j.alone() {
 		return nil // nobody else can lead
 	}
 	verified := make(chan error, 1)
-	go func() { verified <- r.VerifyLeader().Error() }() // ends with raft's answer, at the latest when it steps down
+	if err := j.Propose(nil, func(_ []any, err error) { verified <- err }); err != nil {
+		return err
+	}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-j.fatal:
-		return ErrNotLeader
 	case err := <-verified:
 		if err != nil {
 			return ErrNotLeader
@@ -96,9 +98,9 @@ func (j *Journal) VerifyLeader(ctx context.Context) error {
 }
 
 // alone reports whether this node is the only voter.
-func (j *Journal) alone(r *raft.Raft) bool {
+func (j *Journal) alone() bool {
 	voters, self := 0, false
-	for _, m := range r.GetConfiguration().Configuration().Servers {
+	for _, m := range j.raft.Load().GetConfiguration().Configuration().Servers {
 		if m.Suffrage == raft.Voter {
 			voters++
 			self = self || string(m.ID) == j.cfg.ID

@@ -240,8 +240,8 @@ const (
 
 var errInjected = fmt.Errorf("injected: %w", syscall.ENOSPC)
 
-// guard runs one write.
-func (s *failStop) guard(op string, write func() error) error {
+// guard runs one write; index, of an entry or a term, is for the error.
+func (s *failStop) guard(op string, index uint64, write func() error) error {
 	if err := s.failed.Load(); err != nil {
 		return *err
 	}
@@ -259,7 +259,7 @@ func (s *failStop) guard(op string, write func() error) error {
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("%s: %w", op, sayDiskFull(err))
+	err = fmt.Errorf("%s at %d: %w", op, index, sayDiskFull(err))
 	s.failed.CompareAndSwap(nil, &err)
 	s.fail(err)
 	return err
@@ -267,11 +267,10 @@ func (s *failStop) guard(op string, write func() error) error {
 
 // StoreLogs implements raft.LogStore.
 func (s *failStop) StoreLogs(logs []*raft.Log) error {
-	op := "append"
-	if len(logs) > 0 {
-		op = fmt.Sprintf("append at %d", logs[0].Index)
+	if len(logs) == 0 {
+		return nil
 	}
-	err := s.guard(op, func() error { return s.LogStore.StoreLogs(logs) })
+	err := s.guard("append", logs[0].Index, func() error { return s.LogStore.StoreLogs(logs) })
 	if err != nil {
 		return err
 	}
@@ -286,12 +285,12 @@ func (s *failStop) StoreLog(log *raft.Log) error {
 
 // DeleteRange implements raft.LogStore.
 func (s *failStop) DeleteRange(first, last uint64) error {
-	return s.guard(fmt.Sprintf("truncate %d to %d", first, last), func() error { return s.LogStore.DeleteRange(first, last) })
+	return s.guard("truncate", last, func() error { return s.LogStore.DeleteRange(first, last) })
 }
 
 // Set implements raft.StableStore.
 func (s *failStop) Set(key, value []byte) error {
-	return s.guard("store the vote", func() error { return s.StableStore.Set(key, value) })
+	return s.guard("store the vote", 0, func() error { return s.StableStore.Set(key, value) })
 }
 
 // SetUint64 implements raft.StableStore.
@@ -299,7 +298,7 @@ func (s *failStop) Set(key, value []byte) error {
 // raft panics when it cannot store its term, with good reason: it must not go on. Ending its goroutine has the same
 // effect, and leaves the process alive for the moment it needs to say why and to stop in order.
 func (s *failStop) SetUint64(key []byte, value uint64) error {
-	err := s.guard("store the term", func() error { return s.StableStore.SetUint64(key, value) })
+	err := s.guard("store the term", value, func() error { return s.StableStore.SetUint64(key, value) })
 	if err != nil {
 		runtime.Goexit()
 	}
