@@ -56,6 +56,9 @@ func (c *Client) persist(ctx context.Context, repeatable bool, try func(ctx cont
 			progress()
 			return nil
 		}
+		if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+			<-ctx.Done() // the server, which knows the deadline, may have been a moment earlier than our own timer
+		}
 		if ctx.Err() != nil {
 			return c.ended(ctx, last)
 		}
