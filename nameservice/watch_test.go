@@ -323,12 +323,12 @@ func TestWatchersThatDoNotReadStallNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGrid(t, nameservice.Options{})
 		deaf := g.connect(t)
-		for range 100 {
+		for range 30 {
 			watchOn(t, deaf, &pb.WatchWorkersRequest{}).recv(t)
 		}
 		reader := g.watch(t, &pb.WatchWorkersRequest{Type: "sum"})
 		reader.recv(t)
-		for round := range 4 {
+		for round := range 3 {
 			g.fill(t, round)
 			begin := time.Now()
 			g.register(t, fmt.Sprint("sum", round), "sum")
@@ -343,28 +343,31 @@ func TestWatchersThatDoNotReadStallNobody(t *testing.T) {
 	})
 }
 
-// TestSnapshotIsHeldOnceForAllWatchers gives 200 watchers that do not read a snapshot of 2 MB.
+// TestSnapshotIsHeldOnceForAllWatchers gives 100 watchers that do not read a snapshot of 1 MB.
 func TestSnapshotIsHeldOnceForAllWatchers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGrid(t, nameservice.Options{})
-		labels := map[string]string{"a": strings.Repeat("x", 250), "b": strings.Repeat("x", 250), "c": strings.Repeat("x", 250), "d": strings.Repeat("x", 250)}
-		for i := range 2000 {
+		kilobyte := map[string]string{}
+		for i := range 4 {
+			kilobyte[fmt.Sprint("label", i)] = strings.Repeat("x", 250)
+		}
+		for i := range 1000 {
 			req := registration(fmt.Sprint("w", i), "hash")
-			req.Labels = labels
+			req.Labels = kilobyte
 			if _, err := g.client.RegisterWorker(t.Context(), req); err != nil {
 				t.Fatalf("register: %v", err)
 			}
 		}
 		before := heap()
 		deaf := g.connect(t, grpc.WithInitialWindowSize(64<<10)) // else the client takes in more and more
-		for range 200 {
+		for range 100 {
 			if _, err := watchOn(t, deaf, &pb.WatchWorkersRequest{}).stream.Header(); err != nil {
 				t.Fatalf("watch: %v", err)
 			}
 		}
 		synctest.Wait()
-		if grown := (heap() - before) >> 20; grown > 60 {
-			t.Errorf("200 watchers that do not read hold %d MB, want one snapshot of some 2 MB and their windows", grown)
+		if grown := (heap() - before) >> 20; grown > 30 {
+			t.Errorf("100 watchers that do not read hold %d MB, want one snapshot of some 1 MB and their windows", grown)
 		}
 	})
 }
