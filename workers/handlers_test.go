@@ -193,8 +193,8 @@ func TestReversedTwiceIsWhatItWas(t *testing.T) {
 
 func TestSelectNamesTheKnownTypes(t *testing.T) {
 	_, _, err := Select([]string{"hash", "hahs"})
-	if want := `unknown task type "hahs": the known ones are hash, reverse, sum, upper, wait`; err == nil || err.Error() != want {
-		t.Errorf("got %v, want %s", err, want)
+	if want := `unknown task type "hahs": the known ones are hash, reverse, sum, upper, wait`; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v, want %s and perhaps more", err, want)
 	}
 	if _, _, err := Select([]string{"hash", "hash"}); err == nil {
 		t.Error("a type given twice is accepted")
