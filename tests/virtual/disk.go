@@ -1,0 +1,64 @@
+package virtual
+
+import (
+	"errors"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft"
+
+	"taskgrid/dispatcher/journal"
+)
+
+// Disk is what a dispatcher keeps in its data directory. It outlives the process that writes to it.
+type Disk struct {
+	log       *raft.InmemStore
+	snapshots *raft.InmemSnapshotStore
+}
+
+// NewDisk returns an empty disk.
+func NewDisk() *Disk {
+	return &Disk{log: raft.NewInmemStore(), snapshots: raft.NewInmemSnapshotStore()}
+}
+
+// mount opens the disk for one process.
+func (d *Disk) mount() *mount { return &mount{InmemStore: d.log, snapshots: d.snapshots} }
+
+// mount is a disk as one process has it open.
+type mount struct {
+	*raft.InmemStore
+	snapshots *raft.InmemSnapshotStore
+	gone      atomic.Bool // the process is dead: it writes nothing more
+}
+
+var errGone = errors.New("the process is dead")
+
+func (m *mount) stores() *journal.Stores {
+	return &journal.Stores{Log: m, Stable: m, Snapshots: m.snapshots}
+}
+
+// StoreLog implements raft.LogStore.
+func (m *mount) StoreLog(log *raft.Log) error { return m.StoreLogs([]*raft.Log{log}) }
+
+// StoreLogs implements raft.LogStore.
+func (m *mount) StoreLogs(logs []*raft.Log) error {
+	if m.gone.Load() {
+		return errGone
+	}
+	return m.InmemStore.StoreLogs(logs)
+}
+
+// Set implements raft.StableStore.
+func (m *mount) Set(key, value []byte) error {
+	if m.gone.Load() {
+		return errGone
+	}
+	return m.InmemStore.Set(key, value)
+}
+
+// SetUint64 implements raft.StableStore.
+func (m *mount) SetUint64(key []byte, value uint64) error {
+	if m.gone.Load() {
+		return errGone
+	}
+	return m.InmemStore.SetUint64(key, value)
+}
