@@ -1,0 +1,87 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	pb "taskgrid/proto/taskgrid/v1"
+	"taskgrid/tests/grid"
+)
+
+// TestAHungWorkerDelaysNobodyElse stops a worker with SIGSTOP while it has tasks.
+func TestAHungWorkerDelaysNobodyElse(t *testing.T) {
+	g := grid.New(t)
+	g.Nameservice()
+	g.Dispatcher()
+	hung := g.Worker("wait-1", "wait")
+	g.Worker("reverse-1", "reverse")
+	g.Connected("wait-1", "reverse-1")
+	c := g.Client()
+	long := submit(t, c, 1, "wait", always("60s"))
+	short, err := c.Submit(t.Context(), &pb.TaskSpec{Type: "wait", Payload: "60s", AttemptTimeout: durationpb.New(3 * time.Second), MaxAttempts: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range append(long, short) {
+		inState(g, c, id, pb.TaskState_TASK_STATE_PROCESSING)
+	}
+	hung.Pause()
+	paused := time.Now()
+
+	// Another type meanwhile: one task after the other for as long as the worker hangs.
+	var times []time.Duration
+	var others sync.WaitGroup
+	stop := make(chan struct{})
+	others.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+			begin := time.Now()
+			task, err := c.Run(t.Context(), &pb.TaskSpec{Type: "reverse", Payload: "hello"})
+			if err != nil || task.GetResult() != "olleh" {
+				t.Errorf("reverse while a wait worker hangs: %v, %v", task.GetResult(), err)
+				return
+			}
+			times = append(times, time.Since(begin))
+		}
+	})
+
+	ended := inState(g, c, short, pb.TaskState_TASK_STATE_FAILED)
+	if after := ended.CompletedTime.AsTime().Sub(paused); after > 4*time.Second {
+		t.Errorf("the task with a deadline of 3s moved on %v after the worker hung", after)
+	}
+	var moved time.Time
+	g.Eventually("the task without a near deadline moves on", func(ctx context.Context) error {
+		task, err := c.Get(ctx, long[0])
+		if err != nil {
+			return err
+		}
+		for _, s := range task.History {
+			if s.To == pb.TaskState_TASK_STATE_RETRYING {
+				moved = s.Time.AsTime()
+				return nil
+			}
+		}
+		return fmt.Errorf("it is %v", task.State)
+	})
+	if after := moved.Sub(paused); after > 11*time.Second {
+		t.Errorf("the task moved on %v after its worker hung, want at most 11s", after)
+	}
+	close(stop)
+	others.Wait()
+	slices.Sort(times)
+	p99 := times[len(times)*99/100]
+	t.Logf("%d tasks of another type while a worker hung: p50 %v, p99 %v", len(times), times[len(times)/2], p99)
+	if p99 > 100*time.Millisecond {
+		t.Errorf("p99 of another type while a worker hung: %v of %d tasks, want under 100ms", p99, len(times))
+	}
+}
