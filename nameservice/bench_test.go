@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
@@ -82,4 +85,46 @@ func (g *grid) inParallel(b *testing.B, call func(ctx context.Context, i int) er
 			}
 		}
 	})
+}
+
+// BenchmarkChangeToThousandWatchers measures how long it takes until a thousand watchers know of a change.
+func BenchmarkChangeToThousandWatchers(b *testing.B) {
+	const watchers = 1000
+	g := newLoopback(b)
+	g.register(b, "worker", "hash")
+	arrived := make(chan time.Time, watchers)
+	begun := make(chan struct{}, watchers)
+	var all sync.WaitGroup
+	for range watchers {
+		w := g.watch(b, &pb.WatchWorkersRequest{})
+		all.Go(func() {
+			w.recv(b)
+			begun <- struct{}{}
+			for w.take() == nil {
+				if len(w.last.Workers) > 0 { // not that the name service settled
+					arrived <- time.Now()
+				}
+			}
+		})
+	}
+	for range watchers {
+		<-begun
+	}
+	var took []time.Duration
+	b.ResetTimer()
+	for i := range b.N {
+		begin := time.Now()
+		req := &pb.SetDrainingRequest{WorkerId: "worker", Draining: i%2 == 0}
+		if _, err := g.client.SetDraining(b.Context(), req); err != nil {
+			b.Fatalf("drain: %v", err)
+		}
+		for range watchers {
+			took = append(took, (<-arrived).Sub(begin))
+		}
+	}
+	b.StopTimer()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+	g.conn.Close()
+	all.Wait()
 }
