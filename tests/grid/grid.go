@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package grid starts real processes of the built binary for tests: any number of them on free ports of the loopback
 // interface, each to be killed, paused and restarted. Everything it starts is ended with the test.
 package grid

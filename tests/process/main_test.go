@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package process tests the built binary as real processes: kill -9, SIGSTOP, SIGTERM, restarts.
 package process
 
