@@ -81,6 +81,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newDispatcherCommand())
 	root.AddCommand(newMonitoringCommand())
 	root.AddCommand(newWorkerCommand())
+	root.AddCommand(newHealthCommand())
 	root.AddCommand(newUpCommand())
 	root.AddCommand(newDocsCommand())
 	root.AddCommand(newClientCommands()...)
