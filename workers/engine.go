@@ -61,6 +61,9 @@ func (e *engine) attach() (*session, greeting) {
 		e.session.end(errTakenOver)
 	}
 	e.session = newSession(&e.mu)
+	if e.closed {
+		e.session.end(errEnding)
+	}
 	return e.session, e.session.greet(e.slots.Held(), e.slots.Unacknowledged())
 }
 
@@ -157,39 +160,43 @@ func (e *engine) refuse(a *Attempt, reason string) {
 		e.session.refused = append(e.session.refused, refusal{a.Key, reason})
 		e.session.poke()
 	}
-	e.logTask(time.Now(), slog.LevelInfo, "attempt handed back", a, slog.String("reason", reason))
+	if e.mayLog(time.Now(), slog.LevelInfo) {
+		e.logTask(slog.LevelInfo, "attempt handed back", a, slog.String("reason", reason))
+	}
 }
 
 // execute runs attempts, one after the other, until the engine is closed.
 func (e *engine) execute() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for {
-		a, ctx := e.next()
+	for now := time.Now(); ; {
+		a, ctx := e.next(now)
 		if a == nil {
 			return
 		}
 		e.mu.Unlock()
-		outcome := e.run(ctx, a)
-		a.Stop()
+		var outcome Outcome
+		outcome, now = e.run(ctx, a)
+		ctx.stop()
 		e.mu.Lock()
 		e.finish(outcome)
 	}
 }
 
 // next waits for an attempt and begins it; nil: the engine is closed. The caller holds mu.
-func (e *engine) next() (*Attempt, context.Context) {
+func (e *engine) next(now time.Time) (*Attempt, *attemptContext) {
 	for !e.closed {
-		a, late := e.slots.Next(time.Now())
+		a, late := e.slots.Next(now)
 		for _, l := range late {
 			e.refuse(l, "its time ran out while it waited for a slot")
 		}
 		if a == nil {
 			e.work.Wait()
+			now = time.Now()
 			continue
 		}
-		ctx := context.WithValue(context.Background(), reportKey{}, e.reporter(a.Key))
-		ctx, a.Stop = context.WithDeadline(ctx, a.Deadline)
+		ctx := &attemptContext{deadline: a.Deadline, report: e.reporter(a.Key)}
+		a.Stop = ctx.stop
 		if e.session != nil {
 			e.session.started = append(e.session.started, a.Key)
 			e.session.poke()
@@ -303,7 +310,7 @@ func (e *engine) watchOverdue(ctx context.Context) error {
 			late := e.slots.Overdue(now, overdueGrace)
 			e.mu.Unlock()
 			for _, a := range late {
-				e.logTask(now, slog.LevelWarn, "the handler ignores its deadline; its slot stays taken until it returns", a)
+				e.logTask(slog.LevelWarn, "the handler ignores its deadline; its slot stays taken until it returns", a)
 			}
 		}
 	}

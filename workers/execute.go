@@ -14,19 +14,19 @@ import (
 // maxMessage bounds the text of an error that a submitter gets to read, in bytes.
 const maxMessage = 4096
 
-// run executes the handler of an attempt and makes an outcome of whatever it does.
-func (e *engine) run(ctx context.Context, a *Attempt) Outcome {
+// run executes the handler of an attempt, and returns what came of it and when.
+func (e *engine) run(ctx *attemptContext, a *Attempt) (o Outcome, end time.Time) {
 	start := time.Now()
-	if e.log.Enabled(ctx, slog.LevelDebug) {
-		e.logTask(start, slog.LevelDebug, "attempt started", a)
+	if e.log.Enabled(context.Background(), slog.LevelDebug) {
+		e.logTask(slog.LevelDebug, "attempt started", a)
 	}
 	result, err := call(ctx, e.handlers[a.Type], a.Payload)
-	end := time.Now()
-	o := e.judge(ctx, result, err)
+	end = time.Now()
+	o = e.judge(ctx, result, err)
 	o.Key, o.Elapsed = a.Key, end.Sub(start)
 	e.metrics.ended(a.Type, o)
 	e.logEnd(end, a, o, err)
-	return o
+	return o, end
 }
 
 // call is the barrier: a panic in a handler becomes its error.
@@ -72,33 +72,38 @@ func failure(ending Ending, message string) Outcome {
 // logEnd writes the line about an attempt that ended.
 func (e *engine) logEnd(now time.Time, a *Attempt, o Outcome, err error) {
 	level := slog.LevelInfo
+	panicked, isPanic := errors.AsType[*panicError](err)
+	if isPanic {
+		level = slog.LevelError
+		e.metrics.panics.WithLabelValues(a.Type).Inc()
+	}
+	if !e.mayLog(now, level) {
+		return
+	}
 	attrs := []slog.Attr{slog.String("outcome", o.Ending.String()), slog.Duration("elapsed", o.Elapsed)}
 	if o.Ending != Completed {
 		attrs = append(attrs, slog.String("error", o.Message))
 	}
-	if panicked, ok := errors.AsType[*panicError](err); ok {
-		level = slog.LevelError
+	if isPanic {
 		attrs = append(attrs, slog.String("stack", string(panicked.stack)))
-		e.metrics.panics.WithLabelValues(a.Type).Inc()
 	}
-	e.logTask(now, level, "attempt ended", a, attrs...)
+	e.logTask(level, "attempt ended", a, attrs...)
 }
 
-// logTask writes a line about one attempt, while the budget for such lines lasts; at debug level all are written. The
-// logger itself bears the worker_id.
-func (e *engine) logTask(now time.Time, level slog.Level, text string, a *Attempt, more ...slog.Attr) {
+// mayLog says whether a line about one attempt is to be written: while the budget for such lines lasts. At debug level
+// all are written.
+func (e *engine) mayLog(now time.Time, level slog.Level) bool {
 	ctx := context.Background()
-	if !e.log.Enabled(ctx, level) {
-		return
-	}
-	if !e.log.Enabled(ctx, slog.LevelDebug) && !e.taskLog.allows(now) {
-		return
-	}
+	return e.log.Enabled(ctx, level) && (e.log.Enabled(ctx, slog.LevelDebug) || e.taskLog.allows(now))
+}
+
+// logTask writes a line about one attempt. The logger itself bears the worker_id.
+func (e *engine) logTask(level slog.Level, text string, a *Attempt, more ...slog.Attr) {
 	attrs := []slog.Attr{
 		slog.String("request_id", a.RequestID),
 		slog.Uint64("task_id", a.Task),
 		slog.Uint64("attempt", a.Attempt),
 		slog.String("type", a.Type),
 	}
-	e.log.LogAttrs(ctx, level, text, append(attrs, more...)...)
+	e.log.LogAttrs(context.Background(), level, text, append(attrs, more...)...)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/rivo/uniseg"
 	"pgregory.net/rapid"
 )
 
@@ -187,6 +188,15 @@ func TestReversedTwiceIsWhatItWas(t *testing.T) {
 		once, _ := reverse(context.Background(), text)
 		if twice, _ := reverse(context.Background(), once); twice != text {
 			t.Fatalf("%q became %q", text, twice)
+		}
+	})
+}
+
+func TestShortWayOfReverseGivesWhatTheLongWayGives(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := string(rapid.SliceOf(rapid.ByteMax(0x7f)).Draw(t, "text"))
+		if got, _ := reverse(context.Background(), text); got != uniseg.ReverseString(text) {
+			t.Fatalf("%q: got %q, want %q", text, got, uniseg.ReverseString(text))
 		}
 	})
 }

@@ -16,8 +16,10 @@ import (
 // maxTimeout stands for an assignment that bears no timeout: the longest that a task may have.
 const maxTimeout = 24 * time.Hour
 
-// errTakenOver ends the older of two streams.
-var errTakenOver = status.Error(codes.Aborted, "another Process stream has taken over")
+var (
+	errTakenOver = status.Error(codes.Aborted, "another Process stream has taken over")
+	errEnding    = status.Error(codes.Unavailable, "the worker ends")
+)
 
 // service is the gRPC face of a worker: it translates between messages and engine.
 type service struct {
