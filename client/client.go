@@ -87,6 +87,10 @@ func New(cfg Config) (*Client, error) {
 // Close ends the connection; calls that still run end with an error.
 func (c *Client) Close() error { return c.conn.Close() }
 
+// Dispatcher returns the leading dispatcher as the contract has it, for callers that carry on without the help of this
+// library: nothing is tried again.
+func (c *Client) Dispatcher() pb.DispatcherClient { return c.dispatcher }
+
 // withRequestID returns ctx with a request id, so that all tries of one call bear the same.
 func withRequestID(ctx context.Context) context.Context {
 	if rpc.RequestID(ctx) != "" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,6 +32,7 @@ type world struct {
 	leader   *fakegrid.Dispatcher
 	stop     func() // the leader
 	stopName func()
+	others   sync.WaitGroup // what breaks things while the test waits
 }
 
 // inGrid runs test in virtual time, in a fake grid that ends with it.
@@ -41,7 +43,7 @@ func inGrid(t *testing.T, test func(t *testing.T, w *world, c *client.Client)) {
 			names: fakegrid.NewNameService("upper-1")}
 		w.leader = fakegrid.NewDispatcher(w.grid)
 		w.stop = w.net.Serve(firstAddress, w.leader, nil)
-		t.Cleanup(func() { w.stop() })
+		t.Cleanup(func() { w.others.Wait(); w.stop() })
 		w.stopName = w.net.Serve(nameAddress, nil, w.names)
 		t.Cleanup(w.stopName)
 		w.names.Announce("d1", firstAddress, 1)
@@ -166,12 +168,12 @@ func TestWaitGoesOnThroughARestartAndTellsOfEachTaskOnce(t *testing.T) {
 			}
 			ids = append(ids, id)
 		}
-		go func() {
+		w.others.Go(func() {
 			time.Sleep(time.Second)
 			w.restart(3 * time.Second)
 			w.leader.CutStreamsAfter(3) // and every stream breaks after three answers
 			w.grid.Release()
-		}()
+		})
 		var ended []uint64
 		for task, err := range c.Wait(t.Context(), append(ids, ids...)...) {
 			if err != nil {
@@ -236,10 +238,10 @@ func TestACallGoesOnWhileADispatcherIsAwayThatWasReachedBefore(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.stop()
-		go func() {
+		w.others.Go(func() {
 			time.Sleep(time.Minute)
 			w.stop = w.net.Serve(firstAddress, w.leader, nil)
-		}()
+		})
 		begin := time.Now()
 		if _, err := c.Submit(t.Context(), spec("second")); err != nil {
 			t.Fatal(err)
@@ -303,14 +305,14 @@ func TestAWaitMovesToANewLeader(t *testing.T) {
 		}
 		successor := fakegrid.NewDispatcher(w.grid)
 		t.Cleanup(w.net.Serve(otherAddress, successor, nil))
-		go func() {
+		w.others.Go(func() {
 			time.Sleep(time.Second)
 			w.stop()
 			time.Sleep(time.Second)
 			w.names.Announce("d2", otherAddress, 2)
 			time.Sleep(2 * time.Second)
 			w.grid.Release()
-		}()
+		})
 		begin := time.Now()
 		for task, err := range c.Wait(t.Context(), id) {
 			if err != nil || task.GetResult() != "A" {

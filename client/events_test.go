@@ -41,7 +41,7 @@ func TestEventsFromNowMissNothingThatHappensWhileTheConnectionIsDown(t *testing.
 		if _, err := c.Run(t.Context(), spec("before")); err != nil {
 			t.Fatal(err)
 		}
-		go func() {
+		w.others.Go(func() {
 			time.Sleep(time.Second)
 			w.stop()
 			time.Sleep(time.Second)
@@ -50,7 +50,7 @@ func TestEventsFromNowMissNothingThatHappensWhileTheConnectionIsDown(t *testing.
 			if _, err := other.Submit(t.Context(), spec("during")); err != nil {
 				t.Error(err)
 			}
-		}()
+		})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		for event, err := range c.Events(ctx, &pb.WatchEventsRequest{FromNow: true}) {

@@ -59,11 +59,11 @@ func TestRunAllYieldsEachTaskOnceThoughStreamsBreak(t *testing.T) {
 func TestRunAllGoesOnThroughARestart(t *testing.T) {
 	inGrid(t, func(t *testing.T, w *world, c *client.Client) {
 		w.grid.Hold()
-		go func() {
+		w.others.Go(func() {
 			time.Sleep(time.Second)
 			w.restart(time.Second)
 			w.grid.Release()
-		}()
+		})
 		n := 0
 		for _, err := range c.RunAll(t.Context(), 50, numbered(120)) {
 			if err != nil {

@@ -18,6 +18,9 @@ import (
 )
 
 const (
+	// sender is who the calls of the command line say they are from.
+	sender = "cli"
+
 	// patience is how long a verb tries to reach a grid that does not answer, unless --timeout says.
 	patience = 2 * time.Second
 
@@ -35,7 +38,10 @@ type call struct {
 
 // newClientCommands returns the verbs of the client.
 func newClientCommands() []*cobra.Command {
-	return []*cobra.Command{newSubmitCommand(), newGetCommand(), newWaitCommand()}
+	return []*cobra.Command{
+		newSubmitCommand(), newGetCommand(), newWaitCommand(), newListCommand(), newCancelCommand(), newRetryCommand(),
+		newEventsCommand(), newWorkersCommand(), newDrainCommand(), newStatsCommand(), newHealthCommand(),
+	}
 }
 
 // addGridFlags adds the flags that every verb of the client has.
@@ -91,7 +97,7 @@ func newCall(cmd *cobra.Command) (c *call, end func(), err error) {
 
 // clientConfig says where the flags say the grid is.
 func clientConfig(cmd *cobra.Command) client.Config {
-	cfg := client.Config{Sender: "cli"}
+	cfg := client.Config{Sender: sender}
 	cfg.Dispatcher, _ = cmd.Flags().GetString("dispatcher")
 	names := cmd.Flags().Lookup("nameservice")
 	switch {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"taskgrid/internal/taskjson"
@@ -31,7 +32,7 @@ func describeTask(w io.Writer, t taskjson.Task) {
 		line("worker", t.WorkerID)
 	}
 	if t.DurationMS != nil {
-		line("duration", fmt.Sprintf("%.1f ms", *t.DurationMS))
+		line("duration", duration(t.DurationMS))
 	}
 	if t.RetryOf != 0 {
 		line("retry of", t.RetryOf)
@@ -64,4 +65,20 @@ func shorten(s string, runes int) string {
 		return string(r[:runes]) + "…"
 	}
 	return s
+}
+
+// duration writes milliseconds for people; "-" for none.
+func duration(ms *float64) string {
+	if ms == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f ms", *ms)
+}
+
+// summary says in a line what came of a task.
+func summary(t taskjson.Task) string {
+	if t.Result != nil {
+		return strconv.Quote(shorten(*t.Result, 60))
+	}
+	return shorten(t.Error, 60)
 }

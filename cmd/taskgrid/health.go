@@ -3,52 +3,79 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
+	"taskgrid/internal/discovery"
 	"taskgrid/internal/rpc"
 )
 
-// newHealthCommand returns the command that asks one process for its health: a container without a shell has nothing
-// else to check itself with.
 func newHealthCommand() *cobra.Command {
-	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "health ADDRESS",
-		Short: "Ask the process at ADDRESS (host:port) whether it serves; exit code 0: it does, 1: it does not, 3: no answer",
-		Args:  cobra.ExactArgs(1),
+		Short: "Ask one process whether it serves: exit code 0 if it does, 1 if not",
+		Long: "Ask one process whether it serves: exit code 0 if it does, 1 if not. ADDRESS is host:port of a gRPC server, which is\n" +
+			"asked by grpc.health.v1, or a URL that begins with http:// and must answer 200.",
+		Example:           "  taskgrid health 127.0.0.1:50052\n  taskgrid health http://127.0.0.1:8080/healthz",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			timeout, _ := cmd.Flags().GetDuration("timeout")
 			if timeout <= 0 {
-				return exitError{exitUsage, fmt.Errorf("timeout: %v: must be positive", timeout)}
+				return exitError{exitUsage, fmt.Errorf("timeout: %v: must be more than 0", timeout)}
 			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+			ctx, cancel := context.WithTimeout(context.Background(), timeout)
 			defer cancel()
-			status, err := askHealth(ctx, args[0])
+			check := checkGRPC
+			if strings.HasPrefix(args[0], "http://") || strings.HasPrefix(args[0], "https://") {
+				check = checkHTTP
+			} else if err := addressOf("address", args[0]); err != nil {
+				return err
+			}
+			said, err := check(ctx, args[0])
 			if err != nil {
-				return exitError{exitUnreachable, err}
+				return exitError{exitFailed, fmt.Errorf("%s: %w", args[0], err)}
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), status)
-			if status != healthpb.HealthCheckResponse_SERVING {
-				return exitError{exitFailed, fmt.Errorf("%s answers, and does not serve: it starts, drains or has no leader", args[0])}
-			}
+			fmt.Fprintln(cmd.OutOrStdout(), said)
 			return nil
 		},
 	}
-	cmd.Flags().DurationVar(&timeout, "timeout", 2*time.Second, "how long to wait for the answer")
+	cmd.Flags().Duration("timeout", 2*time.Second, "how long to wait for the answer")
 	return cmd
 }
 
-func askHealth(ctx context.Context, address string) (healthpb.HealthCheckResponse_ServingStatus, error) {
-	conn, err := rpc.Dial(address, "health")
+func checkGRPC(ctx context.Context, address string) (string, error) {
+	conn, err := rpc.Dial("passthrough:///"+address, sender)
 	if err != nil {
-		return 0, err
+		return "", err
 	}
 	defer conn.Close()
-	answer, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{})
+	resp, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{})
 	if err != nil {
-		return 0, fmt.Errorf("health of %s: %w", address, err)
+		return "", fmt.Errorf("%s", discovery.Reason(err))
 	}
-	return answer.GetStatus(), nil
+	if resp.Status != healthpb.HealthCheckResponse_SERVING {
+		return "", fmt.Errorf("it says %s", resp.Status)
+	}
+	return resp.Status.String(), nil
+}
+
+func checkHTTP(ctx context.Context, url string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("it says %s", resp.Status)
+	}
+	return resp.Status, nil
 }
