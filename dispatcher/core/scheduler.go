@@ -184,9 +184,6 @@ func (s *Scheduler) Changed(t *Task, from State) {
 	switch t.State {
 	case Queued:
 		s.enqueue(t, from == Dispatched)
-		if t.QueueTimeout > 0 && t.Attempt == 0 {
-			s.wait(t, t.QueueTimeout-s.now.Sub(t.Created.Time()))
-		}
 	case Retrying:
 		s.wait(t, time.Duration(t.RetryAt-At(s.now))*time.Microsecond)
 	}
@@ -209,6 +206,7 @@ func (s *Scheduler) land(f *flight) {
 // live tells whether a version in a queue is still its task's version, and not on its way to a worker.
 func (s *Scheduler) live(t *Task) bool { return s.m.Task(t.ID) == t && s.flights[t.ID] == nil }
 
+// enqueue puts a task into its queue, and sets the clock for how long it may wait there.
 func (s *Scheduler) enqueue(t *Task, front bool) {
 	q := s.queue(t.Type)
 	if front {
@@ -217,6 +215,9 @@ func (s *Scheduler) enqueue(t *Task, front bool) {
 		q.push(t)
 	}
 	q.dirty = true
+	if t.QueueTimeout > 0 && t.Attempt == 0 {
+		s.wait(t, t.QueueTimeout-s.now.Sub(t.Created.Time()))
+	}
 }
 
 func (s *Scheduler) wait(t *Task, d time.Duration) {

@@ -162,9 +162,10 @@ type Step struct {
 	From, To State
 }
 
-// A history keeps its first and its newest steps: how a task began and how it stands is what people ask for.
+// A history keeps its first eight and its newest 120 steps: how a task began and how it stands is what people ask for.
+// The first two, which follow from Created, are not stored.
 const (
-	keepFirst  = 8
+	keepFirst  = 8 - 2
 	keepNewest = 120
 )
 

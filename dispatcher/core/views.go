@@ -120,14 +120,6 @@ func (s *Scheduler) Oddities() map[string]uint64 {
 	return counts
 }
 
-// WorkerOf returns the id of the worker at the other end of a stream, "" when the stream was replaced or has ended.
-func (s *Scheduler) WorkerOf(link Link) string {
-	if w := s.byLink[link]; w != nil {
-		return w.info.ID
-	}
-	return ""
-}
-
 // HasKey tells whether an idempotency key belongs to a task.
 func (m *Machine) HasKey(key string) bool {
 	_, ok := m.keys[key]
