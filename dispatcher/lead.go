@@ -15,10 +15,12 @@ import (
 // is old enough to be forgotten.
 const maxTick = time.Second / 2
 
-// follow takes up and lays down leadership as the journal says.
+// follow takes up and lays down leadership as the journal says. In the end it resigns before it hangs up: that this
+// process ends is no reason to give up what the workers run, which the next one adopts.
 func (d *Dispatcher) follow(ctx context.Context) error {
 	links := &links{d: d, running: map[string]*runningLink{}}
 	defer links.stopAll()
+	defer d.resign()
 	ticker := time.NewTimer(maxTick)
 	defer ticker.Stop()
 	changes := d.journal.Leadership()
@@ -32,7 +34,7 @@ func (d *Dispatcher) follow(ctx context.Context) error {
 				return nil
 			case change.Leading:
 				d.lead(change.Term)
-				links.reconcile(ctx)
+				links.reconcile()
 			default:
 				d.resign()
 				links.stopAll()
@@ -42,7 +44,7 @@ func (d *Dispatcher) follow(ctx context.Context) error {
 				return err
 			}
 			if d.updateWorkers() {
-				links.reconcile(ctx)
+				links.reconcile()
 			}
 		case <-ticker.C:
 			ticker.Reset(d.tick())
@@ -143,7 +145,7 @@ type runningLink struct {
 
 // reconcile starts links to workers that have none, and ends those to workers that are gone, have moved or were
 // replaced by another process.
-func (l *links) reconcile(ctx context.Context) {
+func (l *links) reconcile() {
 	l.d.mu.Lock()
 	workers := l.d.view.All()
 	l.d.mu.Unlock()
@@ -156,9 +158,9 @@ func (l *links) reconcile(ctx context.Context) {
 			}
 			r.stop()
 		}
-		linkCtx, stop := context.WithCancel(ctx)
+		ctx, stop := context.WithCancel(context.Background()) // until stop or stopAll, no sooner: see follow
 		l.running[w.ID] = &runningLink{info: w, stop: stop}
-		l.group.Go(func() { l.d.keepLink(linkCtx, w) })
+		l.group.Go(func() { l.d.keepLink(ctx, w) })
 	}
 	for id, r := range l.running {
 		if !wanted[id] {
