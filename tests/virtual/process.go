@@ -194,7 +194,9 @@ func (d *Dispatcher) Restart(change ...func(*dispatcher.Config)) *Dispatcher {
 }
 
 // API returns the dispatcher's service, for calls without the library.
-func (d *Dispatcher) API() pb.DispatcherClient { return pb.NewDispatcherClient(d.grid.Connect(d.Address)) }
+func (d *Dispatcher) API() pb.DispatcherClient {
+	return pb.NewDispatcherClient(d.grid.Connect(d.Address))
+}
 
 // Worker is a running worker.
 type Worker struct {
