@@ -12,6 +12,7 @@ import (
 
 	"taskgrid/dispatcher/core"
 	"taskgrid/dispatcher/journal"
+	"taskgrid/internal/process"
 )
 
 // Dispatcher is one replica. New opens its journal; Run makes it work; its gRPC face is a Server.
@@ -37,6 +38,7 @@ type Dispatcher struct {
 	rearm   chan struct{} // holds one: the time to tick has come nearer
 	changed chan struct{} // holds one: the view has changed, or the leadership
 	news    *broadcast    // there are new events
+	lines   process.LineBudget
 }
 
 // New opens the journal. Close must be called if Run is not.
@@ -72,6 +74,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	g.Go(func() error { return d.follow(ctx) })
 	g.Go(func() error { return d.watchNameServices(ctx) })
 	g.Go(func() error { return d.news.run(ctx) })
+	g.Go(func() error { return d.logEvents(ctx) })
 	return g.Wait()
 }
 

@@ -88,7 +88,7 @@ func (d *Dispatcher) runLink(ctx context.Context, conn *grpc.ClientConn, w core.
 		defer cancel()
 		sent <- d.sendOut(ctx, stream, l)
 	}()
-	err = d.takeIn(stream, l, first)
+	err = d.takeIn(stream, l, w.ID, first)
 	cancel()
 	if sendErr := <-sent; sendErr != nil && errors.Is(err, context.Canceled) {
 		err = sendErr
@@ -183,9 +183,11 @@ func nextFrame(messages []core.Message) (*pb.ProcessRequest, []core.Message) {
 }
 
 // takeIn gives what the worker says to the scheduler until the stream breaks.
-func (d *Dispatcher) takeIn(stream pb.WorkerService_ProcessClient, l *lane, frame *pb.ProcessResponse) error {
+func (d *Dispatcher) takeIn(stream pb.WorkerService_ProcessClient, l *lane, worker string, frame *pb.ProcessResponse) error {
 	for {
-		d.step(func(s *core.Scheduler) { d.hear(s, l.link, frame) })
+		var odd []oddity
+		d.step(func(s *core.Scheduler) { odd = d.hear(s, l.link, frame) })
+		d.logOddities(worker, odd)
 		var err error
 		if frame, err = stream.Recv(); err != nil {
 			if errors.Is(err, io.EOF) {
@@ -199,33 +201,26 @@ func (d *Dispatcher) takeIn(stream pb.WorkerService_ProcessClient, l *lane, fram
 	}
 }
 
-// hear gives one message of a worker to the scheduler.
-func (d *Dispatcher) hear(s *core.Scheduler, link core.Link, frame *pb.ProcessResponse) {
+// hear gives one message of a worker to the scheduler, and returns what was odd about it.
+func (d *Dispatcher) hear(s *core.Scheduler, link core.Link, frame *pb.ProcessResponse) (odd []oddity) {
+	note := func(reason, answer string, task, attempt uint64) {
+		if reason != "" {
+			odd = append(odd, oddity{answer: answer, reason: reason, task: task, attempt: attempt})
+		}
+	}
 	for _, m := range frame.Started {
-		d.note(s.Started(link, m.GetTaskId(), core.Token(m.GetAttempt())), "started", link, m.GetTaskId(), m.GetAttempt())
+		note(s.Started(link, m.GetTaskId(), core.Token(m.GetAttempt())), "started", m.GetTaskId(), m.GetAttempt())
 	}
 	for _, m := range frame.Progress {
-		d.note(s.Progress(link, m.GetTaskId(), core.Token(m.GetAttempt()), m.GetFraction()), "progress", link, m.GetTaskId(), m.GetAttempt())
+		note(s.Progress(link, m.GetTaskId(), core.Token(m.GetAttempt()), m.GetFraction()), "progress", m.GetTaskId(), m.GetAttempt())
 	}
 	for _, m := range frame.Outcomes {
-		d.note(s.Outcome(link, d.outcome(m)), "outcome", link, m.GetTaskId(), m.GetAttempt())
+		note(s.Outcome(link, d.outcome(m)), "outcome", m.GetTaskId(), m.GetAttempt())
 	}
 	for _, m := range frame.Refused {
-		d.note(s.Refused(link, m.GetTaskId(), core.Token(m.GetAttempt()), m.GetReason()), "refused", link, m.GetTaskId(), m.GetAttempt())
+		note(s.Refused(link, m.GetTaskId(), core.Token(m.GetAttempt()), shorten(m.GetReason(), maxReason)), "refused", m.GetTaskId(), m.GetAttempt())
 	}
-}
-
-// note logs an answer that was odd. It is called under the lock.
-func (d *Dispatcher) note(odd, answer string, link core.Link, task, attempt uint64) {
-	if odd == "" {
-		return
-	}
-	requestID := ""
-	if t := d.machine.Task(task); t != nil {
-		requestID = t.RequestID
-	}
-	d.log.Warn("odd answer of a worker", "answer", answer, "odd", odd, "worker_id", d.scheduler.WorkerOf(link),
-		"task_id", task, "attempt", core.Token(attempt).Number(), "request_id", requestID)
+	return odd
 }
 
 // outcome returns a worker's outcome in the core's terms. What a worker may not return becomes an error in words.
