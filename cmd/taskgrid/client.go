@@ -40,7 +40,7 @@ type call struct {
 func newClientCommands() []*cobra.Command {
 	return []*cobra.Command{
 		newSubmitCommand(), newGetCommand(), newWaitCommand(), newListCommand(), newCancelCommand(), newRetryCommand(),
-		newEventsCommand(), newWorkersCommand(), newDrainCommand(), newStatsCommand(), newHealthCommand(),
+		newEventsCommand(), newWorkersCommand(), newDrainCommand(), newStatsCommand(), newHealthCommand(), newLoadCommand(),
 	}
 }
 
@@ -67,6 +67,11 @@ func verb(run func(c *call, args []string) error) func(*cobra.Command, []string)
 
 // newCall reads the flags and makes the client. It connects to nothing yet.
 func newCall(cmd *cobra.Command) (c *call, end func(), err error) {
+	return newCallWith(cmd, func(*client.Config) {})
+}
+
+// newCallWith is newCall for a verb that wants another client than the others.
+func newCallWith(cmd *cobra.Command, adjust func(*client.Config)) (c *call, end func(), err error) {
 	log, err := newLogger(cmd)
 	if err != nil {
 		return nil, nil, err
@@ -83,6 +88,7 @@ func newCall(cmd *cobra.Command) (c *call, end func(), err error) {
 	if timeout == 0 {
 		cfg.Patience = patience
 	}
+	adjust(&cfg)
 	grid, err := client.New(cfg)
 	if err != nil {
 		return nil, nil, err
