@@ -93,7 +93,7 @@ func (c *Config) setDefaults() error {
 		c.HeartbeatTimeout = timeout
 	}
 	if c.ElectionTimeout == 0 {
-		c.ElectionTimeout = max(timeout, c.HeartbeatTimeout)
+		c.ElectionTimeout = c.HeartbeatTimeout
 	}
 	if c.MaxPendingBytes == 0 {
 		c.MaxPendingBytes = defaultMaxPendingBytes
@@ -151,7 +151,7 @@ func Open(cfg Config, sm StateMachine) (_ *Journal, err error) {
 	}
 	j := &Journal{
 		cfg:      cfg,
-		logger:   newLogger(cfg.Logger),
+		logger:   newLogger(cfg.Logger, cfg.RaftAddress == "" && cfg.Transport == nil),
 		changes:  make(chan bool, 64),
 		announce: newAnnouncer(),
 		fatal:    make(chan struct{}),

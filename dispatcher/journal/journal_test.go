@@ -79,12 +79,21 @@ type running struct {
 	done chan error
 }
 
-// start opens and runs a journal; it is stopped with the test.
-func start(t testing.TB, cfg Config, sm StateMachine) *running {
-	t.Helper()
+// quick returns cfg with an id, and without the wait for others in a cluster of one.
+func quick(cfg Config) Config {
 	if cfg.ID == "" {
 		cfg.ID = "d1"
 	}
+	if cfg.Transport == nil && cfg.RaftAddress == "" {
+		cfg.HeartbeatTimeout = 5 * time.Millisecond
+	}
+	return cfg
+}
+
+// start opens and runs a journal; it is stopped with the test.
+func start(t testing.TB, cfg Config, sm StateMachine) *running {
+	t.Helper()
+	cfg = quick(cfg)
 	if testing.Verbose() {
 		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}

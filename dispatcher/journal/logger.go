@@ -5,26 +5,33 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 
 	"github.com/hashicorp/go-hclog"
 )
 
-// newLogger returns a logger for raft that hands everything to log. What raft calls information is chatter to us.
-func newLogger(log *slog.Logger) hclog.Logger {
+// newLogger returns a logger for raft that hands everything to log. What raft calls information is chatter to us, and
+// so is its warning at every start of a cluster of one that nobody else leads.
+func newLogger(log *slog.Logger, alone bool) hclog.Logger {
 	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Level: hclog.Off, Output: io.Discard})
-	l.RegisterSink(slogSink{log})
+	l.RegisterSink(slogSink{log, alone})
 	return l
 }
 
 // slogSink implements hclog.SinkAdapter.
-type slogSink struct{ log *slog.Logger }
+type slogSink struct {
+	log   *slog.Logger
+	alone bool
+}
 
 // Accept implements hclog.SinkAdapter.
 func (s slogSink) Accept(_ string, level hclog.Level, message string, args ...any) {
 	l := slog.LevelDebug
 	switch level {
 	case hclog.Warn:
-		l = slog.LevelWarn
+		if !s.alone || !strings.HasPrefix(message, "heartbeat timeout reached") {
+			l = slog.LevelWarn
+		}
 	case hclog.Error:
 		l = slog.LevelError
 	}

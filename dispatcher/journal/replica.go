@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -47,16 +48,25 @@ func (j *Journal) raftConfig() *raft.Config {
 
 // startRaft restores the newest snapshot and starts raft, which begins the cluster when this is its first node's first
 // start.
-func (j *Journal) startRaft() (err error) {
+func (j *Journal) startRaft() error {
 	transport, err := j.transport()
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if c, ok := transport.(raft.WithClose); ok && err != nil {
-			err = errors.Join(err, c.Close())
-		}
-	}()
+	// A goroutine of its own, because that is what a failed write ends: see failStop.SetUint64.
+	var starting sync.WaitGroup
+	starting.Go(func() { err = j.newRaft(transport) })
+	starting.Wait()
+	if j.raft.Load() != nil {
+		return nil
+	}
+	if c, ok := transport.(raft.WithClose); ok {
+		err = errors.Join(err, c.Close())
+	}
+	return errors.Join(j.failed(), err)
+}
+
+func (j *Journal) newRaft(transport raft.Transport) (err error) {
 	// raft panics when it cannot read an entry of its log. Nothing runs yet: it becomes an error.
 	defer func() {
 		if p := recover(); p != nil {
@@ -67,7 +77,7 @@ func (j *Journal) startRaft() (err error) {
 	if !j.cfg.Join {
 		err := raft.BootstrapCluster(cfg, j.guard, j.guard, j.stores.Snapshots, transport, j.firstMembers(transport))
 		if err != nil && !errors.Is(err, raft.ErrCantBootstrap) {
-			return errors.Join(j.failed(), fmt.Errorf("begin the cluster: %w", err))
+			return fmt.Errorf("begin the cluster: %w", err)
 		}
 	}
 	if j.directory != nil {
@@ -77,7 +87,7 @@ func (j *Journal) startRaft() (err error) {
 	}
 	r, err := raft.NewRaft(cfg, j.machine, j.guard, j.guard, j.stores.Snapshots, transport)
 	if err != nil {
-		return fmt.Errorf("start raft: %w", errors.Join(j.failed(), err))
+		return fmt.Errorf("start raft: %w", err)
 	}
 	j.raft.Store(r)
 	return nil
