@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -271,6 +272,52 @@ func TestTheEndOfTheContextEndsACall(t *testing.T) {
 		defer cancel()
 		if _, err := c.Submit(ctx, spec("y")); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, client.ErrUnreachable) {
 			t.Errorf("a call whom nobody answered = %v; want both, unreachable and the context's error", err)
+		}
+	})
+}
+
+func TestAQuietWaitIsNoSilentGrid(t *testing.T) {
+	inGrid(t, func(t *testing.T, w *world, _ *client.Client) {
+		var log strings.Builder
+		c := w.client(t, client.Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
+		w.grid.Hold()
+		id, err := c.Submit(t.Context(), spec("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.others.Go(func() {
+			for range 3 { // each restart is short, and nothing ends in between
+				time.Sleep(time.Minute)
+				w.restart(100 * time.Millisecond)
+			}
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		for _, err := range c.Wait(ctx, id) {
+			if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, client.ErrUnreachable) {
+				t.Errorf("Wait = %v; want only the context's error: the grid is there", err)
+			}
+		}
+		if log.Len() > 0 {
+			t.Errorf("the log has %q; want nothing", log.String())
+		}
+	})
+}
+
+func TestALongSilenceIsLoggedOnceAndSoIsItsEnd(t *testing.T) {
+	inGrid(t, func(t *testing.T, w *world, _ *client.Client) {
+		var log strings.Builder
+		c := w.client(t, client.Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
+		w.stop()
+		w.others.Go(func() {
+			time.Sleep(time.Minute)
+			w.stop = w.net.Serve(firstAddress, w.leader, nil)
+		})
+		if _, err := c.Submit(t.Context(), spec("x")); err != nil {
+			t.Fatal(err)
+		}
+		if lines := strings.Count(log.String(), "\n"); lines != 2 {
+			t.Errorf("the log has %d lines, want 2:\n%s", lines, log.String())
 		}
 	})
 }

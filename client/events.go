@@ -28,13 +28,14 @@ func (c *Client) Events(ctx context.Context, request *pb.WatchEventsRequest) ite
 			request.FromNow, request.Since = false, status.LastEvent
 		}
 		stopped := false
-		err := c.persist(ctx, true, func(ctx context.Context, progress func()) (Failure, error) {
+		err := c.persist(ctx, true, func(ctx context.Context, talk *conversation) (Failure, error) {
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
 			stream, err := c.dispatcher.WatchEvents(ctx, request)
 			if err != nil {
 				return judged(err)
 			}
+			talk.connected()
 			for {
 				resp, err := stream.Recv()
 				if errors.Is(err, io.EOF) && request.NoFollow {
@@ -43,7 +44,7 @@ func (c *Client) Events(ctx context.Context, request *pb.WatchEventsRequest) ite
 				if err != nil {
 					return judged(err)
 				}
-				progress()
+				talk.answered()
 				for _, event := range resp.Events {
 					if event.Sequence <= request.Since {
 						continue

@@ -99,13 +99,14 @@ func (r *runner) feed(ctx context.Context, specs iter.Seq[*pb.TaskSpec]) error {
 }
 
 // session runs the tasks over one stream, until all have ended or the stream breaks.
-func (r *runner) session(ctx context.Context, progress func()) (Failure, error) {
+func (r *runner) session(ctx context.Context, talk *conversation) (Failure, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	stream, err := r.client.dispatcher.RunTasks(ctx)
 	if err != nil {
 		cancel()
 		return judged(err)
 	}
+	talk.connected()
 	var sending sync.WaitGroup
 	sending.Go(func() { r.send(ctx, stream) })
 	defer sending.Wait()
@@ -118,7 +119,7 @@ func (r *runner) session(ctx context.Context, progress func()) (Failure, error) 
 			}
 			return judged(err)
 		}
-		progress()
+		talk.answered()
 		if !r.receive(ctx, resp) || r.done() {
 			return judged(nil)
 		}

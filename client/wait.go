@@ -37,7 +37,7 @@ func (c *Client) waitFor(ctx context.Context, ids []uint64, tell func(*pb.Task) 
 		waiting[id] = true
 	}
 	stopped := false
-	err := c.persist(ctx, true, func(ctx context.Context, progress func()) (Failure, error) {
+	err := c.persist(ctx, true, func(ctx context.Context, talk *conversation) (Failure, error) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		left := slices.DeleteFunc(slices.Clone(ids), func(id uint64) bool { return !waiting[id] })
@@ -45,12 +45,13 @@ func (c *Client) waitFor(ctx context.Context, ids []uint64, tell func(*pb.Task) 
 		if err != nil {
 			return judged(err)
 		}
+		talk.connected()
 		for len(waiting) > 0 {
 			resp, err := stream.Recv()
 			if err != nil {
 				return judged(err)
 			}
-			progress()
+			talk.answered()
 			for _, task := range resp.Tasks {
 				if !waiting[task.Id] {
 					continue
