@@ -37,7 +37,7 @@ test: ## all tests with the race detector; the process tests start the built bin
 
 .PHONY: e2e
 e2e: ## the process tests alone, then the compose tests
-	go test -count=1 $(TESTFLAGS) ./tests/grid/...
+	go test -count=1 $(TESTFLAGS) ./tests/process/...
 	$(MAKE) compose
 
 .PHONY: compose
