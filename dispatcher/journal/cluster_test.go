@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,8 +19,22 @@ import (
 type node struct {
 	*running
 	book      *book
-	transport *raft.InmemTransport
+	transport *memoryTransport
 	heard     []Leadership
+}
+
+// memoryTransport carries messages in memory. When it is deaf, the request to take over leadership gets lost.
+type memoryTransport struct {
+	*raft.InmemTransport
+	deaf atomic.Bool
+}
+
+// TimeoutNow implements raft.Transport.
+func (m *memoryTransport) TimeoutNow(id raft.ServerID, to raft.ServerAddress, q *raft.TimeoutNowRequest, a *raft.TimeoutNowResponse) error {
+	if m.deaf.Load() {
+		return nil
+	}
+	return m.InmemTransport.TimeoutNow(id, to, q, a)
 }
 
 // startCluster runs n journals that reach each other in memory. It is for a synctest bubble.
@@ -30,12 +45,12 @@ func startCluster(t *testing.T, n int) []*node {
 	for i := range nodes {
 		id := fmt.Sprintf("d%d", i+1)
 		address, transport := raft.NewInmemTransport(raft.ServerAddress(id))
-		nodes[i] = &node{book: new(book), transport: transport}
+		nodes[i] = &node{book: new(book), transport: &memoryTransport{InmemTransport: transport}}
 		peers = append(peers, Peer{ID: id, Address: string(address)})
 	}
 	for i, x := range nodes {
 		for _, y := range nodes {
-			x.transport.Connect(y.transport.LocalAddr(), y.transport)
+			x.transport.Connect(y.transport.LocalAddr(), y.transport.InmemTransport)
 		}
 		store := raft.NewInmemStore()
 		x.running = start(t, Config{
@@ -89,7 +104,7 @@ func isolate(nodes []*node, n *node) {
 func heal(nodes []*node) {
 	for _, x := range nodes {
 		for _, y := range nodes {
-			x.transport.Connect(y.transport.LocalAddr(), y.transport)
+			x.transport.Connect(y.transport.LocalAddr(), y.transport.InmemTransport)
 		}
 	}
 }
