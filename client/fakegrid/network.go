@@ -68,3 +68,12 @@ func Serve(lis net.Listener, d *Dispatcher, n *NameService) (stop func()) {
 		served.Wait()
 	}
 }
+
+// Hang lets connections to an address be opened and never says a word on them, until stop is called.
+func (w *Network) Hang(address string) (stop func()) {
+	lis := bufconn.Listen(1 << 20)
+	w.mu.Lock()
+	w.listeners[address] = lis
+	w.mu.Unlock()
+	return func() { lis.Close() }
+}

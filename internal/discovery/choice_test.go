@@ -1,0 +1,30 @@
+package discovery
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestWhereTheLeaderIs(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(*choice)
+		want []string
+	}{
+		{"what was given, while nothing is known", func(*choice) {}, []string{"given"}},
+		{"a name service's word counts more", func(c *choice) { c.found("a", 1) }, []string{"a"}},
+		{"a later word replaces it", func(c *choice) { c.found("a", 1); c.found("b", 2) }, []string{"b"}},
+		{"a grid started anew counts its terms from the beginning", func(c *choice) { c.found("a", 9); c.found("b", 1) }, []string{"b"}},
+		{"a hint counts more than the word before it", func(c *choice) { c.found("a", 1); c.hinted("b") }, []string{"b"}},
+		{"and more than the same word again", func(c *choice) { c.found("a", 1); c.hinted("b"); c.found("a", 1) }, []string{"b"}},
+		{"but not more than a higher term", func(c *choice) { c.found("a", 1); c.hinted("b"); c.found("c", 2) }, []string{"c"}},
+		{"and only while the connection lives", func(c *choice) { c.found("a", 1); c.hinted("b"); c.broken() }, []string{"a"}},
+		{"a broken connection keeps the word", func(c *choice) { c.found("a", 1); c.broken() }, []string{"a"}},
+	} {
+		c := choice{given: []string{"given"}}
+		tt.do(&c)
+		if got := c.where(); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
