@@ -101,18 +101,34 @@ func (c *Collector) askDispatcher(ctx context.Context) {
 		return // it is we who hung up
 	}
 	var missing []string
-	if err != nil {
+	switch {
+	case err != nil:
 		missing = []string{"dispatcher: " + discovery.Reason(err)}
-	} else {
+	case !leads(answer):
+		missing = []string{"dispatcher: " + answer.GetRaft().GetId() + " answers, but does not lead"}
+		c.findLeader(bounded)
+		fallthrough
+	default:
 		c.checkConservation(answer)
 	}
+	up := len(missing) == 0
 	c.update(func(s *sources) {
-		c.logTurn("dispatcher", s.dispatcherUp, err == nil, missing)
-		s.dispatcherUp, s.missingDispatcher = err == nil, missing
+		c.logTurn("dispatcher", s.dispatcherUp, up, missing)
+		s.dispatcherUp, s.missingDispatcher = up, missing
 		if err == nil {
 			s.dispatcher = answer
 		}
 	})
+}
+
+// leads tells whether the replica that answered leads. Another one knows the tasks, perhaps a little less than all, but
+// no workers.
+func leads(d *pb.DispatcherGetStatusResponse) bool { return d.GetRaft().GetState() == "leader" }
+
+// findLeader makes a call that only the leader answers: another replica refuses it with a hint at the leader, and the
+// connection follows the hint, see discovery. What it answers does not matter.
+func (c *Collector) findLeader(ctx context.Context) {
+	_, _ = c.dispatcher.ListTasks(ctx, &pb.ListTasksRequest{PageSize: 1, View: pb.TaskView_TASK_VIEW_BASIC})
 }
 
 func (c *Collector) askNameServices(ctx context.Context) {

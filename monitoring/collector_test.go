@@ -24,14 +24,14 @@ func TestAHungDispatcherDelaysNothingOfTheNameService(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g := newGrid(t, nsAddress)
 		g.dispatcher.set(func(d *fakeDispatcher) { d.hung = true })
-		g.collect()
-		g.names.set(func(n *fakeNameService) { n.workers = []*pb.Worker{worker("w1", "ACTIVE", "hash")} })
-		time.Sleep(testInterval)
+		g.names.set(func(n *fakeNameService) { n.asked = 0 })
+		time.Sleep(20 * testInterval)
 		synctest.Wait()
-		if got := g.collector.Latest().Stats.Workers.Registered; got != 1 {
-			t.Errorf("registered workers an interval after one came, with a hung dispatcher: got %d, want 1", got)
-		}
-		g.collect()
+		g.names.set(func(n *fakeNameService) {
+			if n.asked < 20 {
+				t.Errorf("20 intervals with a hung dispatcher: the name service was asked %d times", n.asked)
+			}
+		})
 		if got := g.collector.Latest().Missing; !slices.Equal(got, []string{"dispatcher: no answer in time"}) {
 			t.Errorf("missing: got %q, want the dispatcher", got)
 		}
@@ -42,13 +42,14 @@ func TestAHungNameServiceDelaysNothingOfTheDispatcher(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g := newGrid(t, nsAddress)
 		g.names.set(func(n *fakeNameService) { n.hung = true })
-		g.collect()
-		g.dispatcher.set(func(d *fakeDispatcher) { d.status.Tasks = &pb.TaskCounts{Submitted: 7, Queued: 7} })
-		time.Sleep(testInterval)
+		g.dispatcher.set(func(d *fakeDispatcher) { d.asked = 0 })
+		time.Sleep(20 * testInterval)
 		synctest.Wait()
-		if got := g.collector.Latest().Stats.Tasks.Queued; got != 7 {
-			t.Errorf("queued an interval after 7 tasks came, with a hung name service: got %d, want 7", got)
-		}
+		g.dispatcher.set(func(d *fakeDispatcher) {
+			if d.asked < 20 {
+				t.Errorf("20 intervals with a hung name service: the dispatcher was asked %d times", d.asked)
+			}
+		})
 	})
 }
 
@@ -106,6 +107,29 @@ func TestOneNameServiceOfTwoTellsAllThatBothKnew(t *testing.T) {
 		}
 		if got := s.Stats.Workers.Registered; got != 1 {
 			t.Errorf("registered with the living one: got %d, want 1", got)
+		}
+	})
+}
+
+func TestAReplicaThatDoesNotLeadIsNotEnough(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newGrid(t, nsAddress)
+		g.dispatcher.set(func(d *fakeDispatcher) {
+			d.status.Raft = &pb.RaftStatus{Id: "d2", State: "follower", Leader: "d1", Term: 4}
+			d.status.Tasks = &pb.TaskCounts{Submitted: 1, Queued: 1}
+		})
+		g.collect()
+		s := g.collector.Latest()
+		if want := []string{"dispatcher: d2 answers, but does not lead"}; !slices.Equal(s.Missing, want) || s.DispatcherUp {
+			t.Errorf("asking a follower: missing %q, up %v, want %q", s.Missing, s.DispatcherUp, want)
+		}
+		if s.Stats.Tasks.Queued != 1 || s.Stats.Dispatcher.Leader != "d1" {
+			t.Errorf("asking a follower: got %+v, want what it knows", s.Stats)
+		}
+		g.dispatcher.mu.Lock()
+		defer g.dispatcher.mu.Unlock()
+		if g.dispatcher.listed == nil {
+			t.Error("no call was made that would be answered with a hint at the leader")
 		}
 	})
 }

@@ -80,6 +80,7 @@ type fakeDispatcher struct {
 
 	mu         sync.Mutex
 	hung       bool // answers nothing, until the caller gives up
+	asked      int  // calls of GetStatus
 	status     *pb.DispatcherGetStatusResponse
 	tasks      []*pb.Task
 	events     []*pb.Event   // from number first on
@@ -131,6 +132,7 @@ func (d *fakeDispatcher) forget(first uint64) {
 func (d *fakeDispatcher) GetStatus(ctx context.Context, _ *pb.DispatcherGetStatusRequest) (*pb.DispatcherGetStatusResponse, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.asked++
 	if d.hung {
 		d.mu.Unlock()
 		<-ctx.Done()
@@ -214,6 +216,7 @@ type fakeNameService struct {
 
 	mu      sync.Mutex
 	hung    bool
+	asked   int // calls of GetStatus
 	epoch   string
 	workers []*pb.Worker
 }
@@ -222,6 +225,7 @@ func (n *fakeNameService) register(s *grpc.Server) { pb.RegisterNameServiceServe
 
 func (n *fakeNameService) GetStatus(ctx context.Context, _ *pb.NameServiceGetStatusRequest) (*pb.NameServiceGetStatusResponse, error) {
 	n.mu.Lock()
+	n.asked++
 	hung, resp := n.hung, &pb.NameServiceGetStatusResponse{Epoch: n.epoch, Workers: n.workers, Settled: true}
 	n.mu.Unlock()
 	if hung {

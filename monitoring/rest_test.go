@@ -25,7 +25,9 @@ func (g *grid) get(path string, header ...string) (*http.Response, string) {
 
 func (g *grid) do(method, path string, body io.Reader, header ...string) (*http.Response, string) {
 	g.t.Helper()
-	req, err := http.NewRequest(method, "http://monitoring"+path, body)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // a stream where an answer is expected fails the test
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, "http://monitoring"+path, body)
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -198,6 +200,7 @@ func TestADeadOrHungDispatcherIsSaid(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g := newGrid(t, nsAddress)
 		g.kill()
+		g.collect() // by then the broken connection is noticed
 		for _, path := range []string{"/tasks", "/tasks/1", "/events"} {
 			resp, body := g.get(path)
 			wantError(t, resp, body, http.StatusServiceUnavailable, "UNAVAILABLE", "dispatcher: connection refused")

@@ -72,8 +72,8 @@ func (s *eventStreams) serve(w http.ResponseWriter, r *http.Request) error {
 }
 
 // position returns the sequence number after which to begin. It asks the dispatcher, so that who begins now has a number
-// to resume from, and who wants what is forgotten, or never was, is told at once. While the dispatcher is away, who has
-// a number is let in: the stream begins when it is back.
+// to resume from, and who wants what is forgotten is told at once. While the dispatcher is away, who has a number is let
+// in: the stream begins when it is back.
 func (s *eventStreams) position(ctx context.Context, q eventQuery) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -81,14 +81,12 @@ func (s *eventStreams) position(ctx context.Context, q eventQuery) (uint64, erro
 	switch {
 	case err != nil && q.FromNow:
 		return 0, err
-	case err != nil:
-		return q.Since, nil
+	case q.FromNow && !leads(d): // its newest event may be an old one
+		return 0, newError(codes.Unavailable, "dispatcher: nobody leads at the moment; try again, or say since")
 	case q.FromNow:
 		return d.GetLastEvent(), nil
-	case q.Since+1 < d.GetFirstEvent():
+	case err == nil && q.Since+1 < d.GetFirstEvent():
 		return 0, newError(codes.OutOfRange, fmt.Sprintf("since %d: events that old are forgotten; the oldest there is has number %d (since=%d)", q.Since, d.GetFirstEvent(), d.GetFirstEvent()-1))
-	case q.Since > d.GetLastEvent():
-		return 0, newError(codes.OutOfRange, fmt.Sprintf("since %d: the newest event has number %d; this grid is another one, or began anew", q.Since, d.GetLastEvent()))
 	}
 	return q.Since, nil
 }

@@ -61,6 +61,9 @@ func (c Counts) Conserved() bool {
 // TypeStats is what /stats says of one type.
 type TypeStats struct {
 	Counts
+	// AvgProcessingTimeMS and AvgQueueTimeMS are as in [Stats], for this type.
+	AvgProcessingTimeMS *float64 `json:"avg_processing_time_ms"`
+	AvgQueueTimeMS      *float64 `json:"avg_queue_time_ms"`
 	// P50MS, P95MS and P99MS are percentiles of the last attempt's duration over all COMPLETED tasks ever.
 	P50MS *float64 `json:"p50_ms"`
 	P95MS *float64 `json:"p95_ms"`
@@ -175,7 +178,12 @@ func (s *Stats) addDispatcher(d DispatcherReading) {
 	s.AvgProcessingTimeMS = mean(d.Tally.ProcessingTime, d.Tally.CompletedEver)
 	s.AvgQueueTimeMS = mean(d.Tally.QueueTime, d.Tally.Handovers)
 	for _, t := range d.Types {
-		s.PerType[t.Type] = TypeStats{t.Tally.Counts, known(t.P50), known(t.P95), known(t.P99)}
+		s.PerType[t.Type] = TypeStats{
+			Counts:              t.Tally.Counts,
+			AvgProcessingTimeMS: mean(t.Tally.ProcessingTime, t.Tally.CompletedEver),
+			AvgQueueTimeMS:      mean(t.Tally.QueueTime, t.Tally.Handovers),
+			P50MS:               known(t.P50), P95MS: known(t.P95), P99MS: known(t.P99),
+		}
 	}
 }
 

@@ -57,7 +57,7 @@ func TestStatsSayWhatTheDispatcherCounted(t *testing.T) {
 			Counts: counts, Timeouts: 2, Retries: 5, Requeues: 7, Handovers: 8,
 			CompletedEver: 4, ProcessingTime: 5 * time.Second, QueueTime: 20 * time.Millisecond,
 		},
-		Types: []TypeReading{{Type: "wait", Tally: Tally{Counts: counts}, P50: time.Second, P95: 1100 * time.Millisecond, P99: 1234567 * time.Nanosecond}},
+		Types: []TypeReading{{Type: "wait", Tally: Tally{Counts: counts, Handovers: 2, QueueTime: time.Millisecond}, P50: time.Second, P95: 1100 * time.Millisecond, P99: 1234567 * time.Nanosecond}},
 	}}
 	workers := []Worker{
 		{WorkerID: "a", Registered: true, State: "ACTIVE", Types: []string{"sum", "hash"}, Breaker: "closed", Running: 1, Capacity: 2, Completed: 3, Failed: 4},
@@ -74,7 +74,7 @@ func TestStatsSayWhatTheDispatcherCounted(t *testing.T) {
 		TaskTypes: []string{"hash", "sum", "wait"},
 		Tasks:     counts, Timeouts: 2, Retries: 5, Requeues: 7,
 		AvgProcessingTimeMS: ms(1250), AvgQueueTimeMS: ms(2.5),
-		PerType: map[string]TypeStats{"wait": {Counts: counts, P50MS: ms(1000), P95MS: ms(1100), P99MS: ms(1.235)}},
+		PerType: map[string]TypeStats{"wait": {Counts: counts, AvgQueueTimeMS: ms(0.5), P50MS: ms(1000), P95MS: ms(1100), P99MS: ms(1.235)}},
 		PerWorker: map[string]WorkerStats{
 			"a":    {State: "ACTIVE", Breaker: "closed", Running: 1, Capacity: 2, Completed: 3, Failed: 4},
 			"b":    {State: "OFFLINE"},

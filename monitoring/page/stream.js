@@ -48,16 +48,17 @@ export class Stream {
     const response = await fetch("/stats", { signal: AbortSignal.timeout(5000) });
     const stats = await response.json();
     this.handlers.onStats(stats);
-    const oldest = Math.max(0, (stats.dispatcher?.first_event ?? 0) - 1);
+    const before = Math.max(0, (stats.dispatcher?.first_event ?? 0) - 1); // the last number that is forgotten
     const newest = stats.dispatcher?.last_event ?? 0;
+    const recent = Math.max(before, newest - history);
     if (this.last === null) {
-      this.last = Math.max(oldest, newest - history);
-    } else if (this.last < oldest) {
-      this.handlers.onGap(`events up to number ${oldest} are forgotten`);
-      this.last = oldest;
+      this.last = recent;
+    } else if (this.last < before) {
+      this.handlers.onGap(`events up to number ${before} are forgotten`);
+      this.last = recent;
     } else if (this.last > newest && stats.missing.length === 0) {
       this.handlers.onGap("the grid began anew");
-      this.last = oldest;
+      this.last = recent;
     }
     return this.last;
   }

@@ -45,7 +45,7 @@ const duration = (ms) => {
   return `${(ms / 1000).toFixed(1)} s`;
 };
 
-const clock = (ms) => new Date(ms).toLocaleTimeString([], { hour12: false, fractionalSecondDigits: 3 });
+const clock = (ms) => `${new Date(ms).toLocaleTimeString([], { hour12: false })}.${String(ms % 1000).padStart(3, "0")}`;
 
 export function showConnection(tone, text) {
   byId("connection").className = `state ${tone}`;
