@@ -1,13 +1,12 @@
 package monitoring
 
 import (
+	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"net/http"
 )
 
 // Metrics are the Prometheus metrics of monitoring: taskgrid_grid_… says of the grid what the newest snapshot says,
