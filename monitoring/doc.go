@@ -22,7 +22,6 @@
 //
 // The rules, without I/O: stats.go (the document and how it is made), workers.go (what several name services and the
 // dispatcher say of one worker, joined), query.go (what may be asked). The collection: collector.go, snapshot.go,
-// translate.go; report.go does the same with
-// answers that the command line got. The faces: server.go (gRPC), rest.go with http.go and errors.go, sse.go with
-// follow.go, metrics.go, page.go with the files of the page.
+// translate.go; report.go does the same with answers that the command line got. The faces: server.go (gRPC), rest.go
+// with http.go and errors.go, sse.go with follow.go, metrics.go, page.go with the files of the page.
 package monitoring
