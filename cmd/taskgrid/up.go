@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -55,7 +57,7 @@ such as ` + "`TASKGRID_ATTEMPT_TIMEOUT=5s taskgrid up`" + `; 'taskgrid help disp
 	flags.BoolVar(&o.client, "client", false, "start the random test client as well (taskgrid load)")
 	flags.DurationVar(&o.grace, "grace", 15*time.Second, "how long a process may take to end before it is killed; longer than a worker's --drain-grace; 0: as long as it likes")
 	flags.BoolVar(&o.verbose, "verbose", false, "show what the processes log at level info, not only warnings and errors")
-	flags.StringVarP(&o.output, "output", "o", "table", "how to say where to look: table or json (one line)")
+	flags.StringVarP(&o.output, "output", "o", "table", "how to say where to look: table, or one line of json (jsonl is the same)")
 	return cmd
 }
 
@@ -128,9 +130,11 @@ func lockFolder(folder string) (unlock func(), err error) {
 		if !errors.Is(err, errInUse) {
 			return nil, fmt.Errorf("data: lock %s: %w", path, err)
 		}
-		var pid int
-		fmt.Fscan(file, &pid)
-		return nil, fmt.Errorf("data: %s is in use by another taskgrid up (pid %d): end that one, or give another folder with --data", folder, pid)
+		pid := "unknown"
+		if text, err := io.ReadAll(io.LimitReader(file, 20)); err == nil && len(text) > 0 {
+			pid = strings.TrimSpace(string(text))
+		}
+		return nil, fmt.Errorf("data: %s is in use by another taskgrid up (pid %s): end that one, or give another folder with --data", folder, pid)
 	}
 	if err := errors.Join(file.Truncate(0), writeAt(file, fmt.Sprintln(os.Getpid()))); err != nil {
 		file.Close()

@@ -13,7 +13,7 @@ const untilStdinFlag = "until-stdin-closes"
 // addUntilStdin gives every command the flag that `up` starts its children with.
 func addUntilStdin(root *cobra.Command) {
 	root.PersistentFlags().Bool(untilStdinFlag, false, "end, as after SIGTERM, when standard input closes: how taskgrid up holds its processes")
-	root.PersistentFlags().MarkHidden(untilStdinFlag)
+	root.PersistentFlags().Lookup(untilStdinFlag).Hidden = true
 }
 
 // stopWithStdin makes this process end as after SIGTERM when its standard input closes, if the flag says so. `up`
@@ -23,7 +23,7 @@ func stopWithStdin(cmd *cobra.Command) {
 		return
 	}
 	go func() { // nobody waits for it: it ends with the process, since a blocked read of a pipe cannot be ended
-		io.Copy(io.Discard, os.Stdin)
+		_, _ = io.Copy(io.Discard, os.Stdin) // however it ends, it has ended
 		stopSelf()
 	}()
 }

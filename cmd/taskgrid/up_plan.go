@@ -37,11 +37,11 @@ type plan struct {
 // newPlan checks the flags. The error names flag, value and rule.
 func newPlan(cmd *cobra.Command, o upOptions) (*plan, error) {
 	p := &plan{
-		bind: o.bind, client: o.client, grace: o.grace, json: o.output == "json", perType: map[string]int{}, logLevel: "warn",
+		bind: o.bind, client: o.client, grace: o.grace, json: o.output != "table", perType: map[string]int{}, logLevel: "warn",
 		nameservice: o.nameservicePort, dispatcher: o.dispatcherPort, monitoring: o.monitoringPort, http: o.httpPort,
 	}
-	if o.output != "table" && o.output != "json" {
-		return nil, fmt.Errorf("output: %q: must be table or json", o.output)
+	if !slices.Contains([]string{"table", "json", "jsonl"}, o.output) {
+		return nil, fmt.Errorf("output: %q: must be table, json or jsonl", o.output)
 	}
 	if o.ephemeral && cmd.Flags().Changed("data") {
 		return nil, fmt.Errorf("ephemeral: data: %q: give one of the two", o.data)

@@ -76,7 +76,7 @@ func TestUpRefusesWrongFlagsInWords(t *testing.T) {
 		"--grace=-1s":              "grace: -1s: must not be negative",
 		"--bind=localhost":         `bind: "localhost": must be an IP address`,
 		"--http-port=70000":        "http-port: 70000: must be between 0 and 65535",
-		"--output=xml":             `output: "xml": must be table or json`,
+		"--output=xml":             `output: "xml": must be table, json or jsonl`,
 		"--ephemeral --data=x":     `ephemeral: data: "x": give one of the two`,
 		"--log-level=loud":         `log-level: "loud": must be`,
 		"--workers=hash=3=4,sum=x": "invalid argument",

@@ -14,7 +14,7 @@ import (
 func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
 // stopSelf does to this process what `kill` does.
-func stopSelf() { syscall.Kill(os.Getpid(), syscall.SIGTERM) }
+func stopSelf() { _ = syscall.Kill(os.Getpid(), syscall.SIGTERM) } // one may always signal oneself
 
 // tryLock locks a file until it is closed, or returns errInUse. The children do not inherit it.
 func tryLock(file *os.File) error {

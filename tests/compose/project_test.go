@@ -72,7 +72,7 @@ func goEnv(name string) string {
 // must is run for commands that have to succeed.
 func (p *project) must(t *testing.T, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // t.Context has ended where tests clean up
 	defer cancel()
 	out, err := p.run(ctx, args...)
 	if err != nil {
