@@ -28,10 +28,11 @@ type Dispatcher struct {
 	scheduler *core.Scheduler // nil while this replica does not lead
 	term      uint64          // of the leadership, while there is one
 	view      *core.View
-	lanes     map[core.Link]*lane // open streams to workers
-	waiters   map[uint64][]*waiter
-	reserved  int   // tasks being submitted: proposed and not yet applied
-	reservedB int64 // bytes of their payloads
+	lanes     map[core.Link]*lane  // open streams to workers
+	waiters   map[uint64][]*waiter // by task
+	callers   map[*waiter]struct{} // between await and leave
+	reserved  int                  // tasks being submitted: proposed and not yet applied
+	reservedB int64                // bytes of their payloads
 	armed     time.Time
 	broken    error // the journal holds what this program cannot read
 
@@ -49,7 +50,7 @@ func New(cfg Config) (*Dispatcher, error) {
 	d := &Dispatcher{
 		cfg: cfg, log: cfg.Logger, started: time.Now(),
 		machine: core.NewMachine(cfg.KeepEvents), view: core.NewView(),
-		lanes: map[core.Link]*lane{}, waiters: map[uint64][]*waiter{},
+		lanes: map[core.Link]*lane{}, waiters: map[uint64][]*waiter{}, callers: map[*waiter]struct{}{},
 		rearm: make(chan struct{}, 1), changed: make(chan struct{}, 1), news: newBroadcast(),
 	}
 	d.machine.Changed = d.stepChanged

@@ -85,6 +85,7 @@ func (d *Dispatcher) resign() {
 func (d *Dispatcher) stepDown() {
 	d.scheduler = nil
 	d.dismissWaiters()
+	d.news.tell() // whoever watches is not to wait for events that come to others
 }
 
 // Leading returns the term in which this replica leads.

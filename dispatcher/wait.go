@@ -17,8 +17,8 @@ func newWaiter() *waiter {
 	return &waiter{waiting: map[uint64]struct{}{}, wake: make(chan struct{}, 1)}
 }
 
-// await lets w wait for tasks. Those that are terminal already are ready at once; the ids that are not known are
-// returned, and then w waits for none. It returns false when this replica does not lead.
+// await lets w wait for tasks, until leave. Those that are terminal already are ready at once; the ids that are not known
+// are returned, and then w waits for none. It returns false when this replica does not lead.
 func (d *Dispatcher) await(w *waiter, ids []uint64) (unknown []uint64, leading bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -33,6 +33,7 @@ func (d *Dispatcher) await(w *waiter, ids []uint64) (unknown []uint64, leading b
 	if len(unknown) > 0 {
 		return unknown, true
 	}
+	d.callers[w] = struct{}{}
 	for _, id := range ids {
 		d.awaitOne(w, d.machine.Task(id))
 	}
@@ -66,6 +67,7 @@ func (d *Dispatcher) leave(w *waiter) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	w.over = true
+	delete(d.callers, w)
 	for id := range w.waiting {
 		kept := d.waiters[id][:0]
 		for _, other := range d.waiters[id] {
@@ -90,14 +92,13 @@ func (d *Dispatcher) tellWaiters(t *core.Task) {
 	delete(d.waiters, t.ID)
 }
 
-// dismissWaiters tells all that nothing more will come. It is called under the lock.
+// dismissWaiters tells all that nothing more will come, also those who wait for no task at the moment. It is called
+// under the lock.
 func (d *Dispatcher) dismissWaiters() {
-	for _, waiters := range d.waiters {
-		for _, w := range waiters {
-			w.over = true
-			clear(w.waiting)
-			signal(w.wake)
-		}
+	for w := range d.callers {
+		w.over = true
+		clear(w.waiting)
+		signal(w.wake)
 	}
 	clear(d.waiters)
 }
