@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,7 +28,7 @@ type Grid struct {
 	Log     *LogBook
 
 	t     testing.TB
-	hosts int // addresses given out
+	hosts atomic.Int64 // addresses given out
 
 	once   sync.Once
 	client *client.Client
@@ -62,8 +63,7 @@ func Start(t testing.TB, types ...string) (*Grid, *Dispatcher) {
 
 // address returns an address that nobody has.
 func (g *Grid) address(port int) string {
-	g.hosts++
-	return fmt.Sprintf("10.0.1.%d:%d", g.hosts, port)
+	return fmt.Sprintf("10.0.1.%d:%d", g.hosts.Add(1), port)
 }
 
 // logger returns the logger of a process.

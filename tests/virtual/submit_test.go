@@ -1,0 +1,331 @@
+package virtual
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"taskgrid/client"
+	"taskgrid/dispatcher"
+	pb "taskgrid/proto/taskgrid/v1"
+)
+
+// submitAll submits without the library, which would add keys and split.
+func submitAll(t *testing.T, api pb.DispatcherClient, specs ...*pb.TaskSpec) []*pb.SubmitResult {
+	t.Helper()
+	resp, err := api.SubmitTasks(t.Context(), &pb.SubmitTasksRequest{Tasks: specs})
+	if err != nil {
+		t.Fatalf("submit: %v", err)
+	}
+	if len(resp.Results) != len(specs) {
+		t.Fatalf("%d results for %d tasks", len(resp.Results), len(specs))
+	}
+	return resp.Results
+}
+
+func expectRefusal(t *testing.T, what string, r *pb.SubmitResult, code codes.Code, words ...string) {
+	t.Helper()
+	if r.Id != 0 || codes.Code(r.Error.GetCode()) != code {
+		t.Errorf("%s: got %v, want %v and no id", what, r, code)
+	}
+	for _, word := range words {
+		if !strings.Contains(r.Error.GetMessage(), word) {
+			t.Errorf("%s: %q does not say %q", what, r.Error.GetMessage(), word)
+		}
+	}
+}
+
+func TestOneBadTaskDoesNotRefuseTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, d := Start(t, "reverse", "hash")
+		api := d.API()
+		r := submitAll(t, api,
+			&pb.TaskSpec{Type: "reverse", Payload: "ab"},
+			&pb.TaskSpec{Type: "juggle"},
+			&pb.TaskSpec{Type: "No Such"},
+			&pb.TaskSpec{Type: "hash", Payload: "x", Priority: 10},
+			&pb.TaskSpec{Type: "hash", Payload: "x", Priority: -1},
+			&pb.TaskSpec{Type: "hash", Payload: strings.Repeat("x", 64<<10+1)},
+			&pb.TaskSpec{Type: "hash", AttemptTimeout: durationpb.New(time.Microsecond)},
+			&pb.TaskSpec{Type: "hash", MaxAttempts: 101},
+			nil,
+			&pb.TaskSpec{Type: "hash", Payload: strings.Repeat("x", 64<<10)},
+		)
+		if r[0].Id != 1 || r[9].Id != 2 {
+			t.Errorf("the good ones got %v and %v, want the ids 1 and 2: what is refused takes none", r[0], r[9])
+		}
+		expectRefusal(t, "unknown type", r[1], codes.FailedPrecondition, `"juggle"`, "hash, reverse")
+		expectRefusal(t, "malformed type", r[2], codes.InvalidArgument, "type", `"No Such"`, "1 to 32 characters")
+		expectRefusal(t, "priority 10", r[3], codes.InvalidArgument, "priority", "0 to 9")
+		expectRefusal(t, "priority -1", r[4], codes.InvalidArgument, "priority", "0 to 9")
+		expectRefusal(t, "long payload", r[5], codes.InvalidArgument, "payload", "65537 bytes", "65536")
+		expectRefusal(t, "short timeout", r[6], codes.InvalidArgument, "attempt_timeout", "1ms")
+		expectRefusal(t, "many attempts", r[7], codes.InvalidArgument, "max_attempts", "101", "1 to 100")
+		expectRefusal(t, "nothing", r[8], codes.InvalidArgument, "type")
+		g.Wait(1, 2)
+	})
+}
+
+func TestATypeIsKnownForEverOnceAWorkerHasRegisteredIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(t)
+		g.StartNameService()
+		d := g.StartDispatcher()
+		r := submitAll(t, d.API(), &pb.TaskSpec{Type: "reverse"})
+		expectRefusal(t, "before any worker", r[0], codes.FailedPrecondition, "none yet")
+		w := g.StartWorker("w", Builtin("reverse"))
+		g.AwaitWorker("w")
+		w.Stop()
+		g.AwaitChange(0, "w", "state", "")
+		id := g.Submit("reverse", "ab")
+		d.Kill()
+		d.Restart()
+		again := g.Submit("reverse", "cd")
+		time.Sleep(time.Hour)
+		if task := g.Get(id); task.State != pb.TaskState_TASK_STATE_QUEUED {
+			t.Errorf("without a worker the task is %v", task.State)
+		}
+		w.Restart()
+		g.Wait(id, again)
+	})
+}
+
+func TestAFullQueueRefusesAndNeverDrops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(t)
+		g.StartNameService()
+		d := g.StartDispatcher(func(c *dispatcher.Config) { c.MaxLive = 10 })
+		g.StartWorker("w", Builtin("wait"))
+		g.AwaitWorker("w")
+		api := d.API()
+		specs := make([]*pb.TaskSpec, 12)
+		for i := range specs {
+			specs[i] = &pb.TaskSpec{Type: "wait", Payload: "1", IdempotencyKey: fmt.Sprint(i)}
+		}
+		r := submitAll(t, api, specs...)
+		var ids []uint64
+		for _, accepted := range r[:10] {
+			ids = append(ids, accepted.Id)
+		}
+		expectRefusal(t, "the 11th", r[10], codes.ResourceExhausted, "queue full", "10")
+		expectRefusal(t, "the 12th", r[11], codes.ResourceExhausted, "queue full")
+		if again := submitAll(t, api, specs[3])[0]; again.Id != r[3].Id || !again.Duplicate {
+			t.Errorf("a key that is known needs no room: got %v", again)
+		}
+		for id, task := range g.Wait(ids...) {
+			if task.State != pb.TaskState_TASK_STATE_COMPLETED {
+				t.Errorf("task %d: %v", id, task.State)
+			}
+		}
+		if r := submitAll(t, api, specs[10:]...); r[0].Id != 11 || r[1].Id != 12 {
+			t.Errorf("when there is room again: got %v", r)
+		}
+		g.Status()
+	})
+}
+
+func TestAFullQueueIsFullInBytesToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(t)
+		g.StartNameService()
+		d := g.StartDispatcher(func(c *dispatcher.Config) { c.MaxLiveBytes = 100_000 })
+		g.StartWorker("w", Builtin("hash", "wait"))
+		g.AwaitWorker("w")
+		big := &pb.TaskSpec{Type: "hash", Payload: strings.Repeat("x", 60_000)}
+		r := submitAll(t, d.API(), big, big, &pb.TaskSpec{Type: "hash", Payload: "x"})
+		expectRefusal(t, "the second", r[1], codes.ResourceExhausted, "queue full", "100000 bytes")
+		if r[0].Id != 1 || r[2].Id != 2 {
+			t.Errorf("those that fit: got %v", r)
+		}
+		g.Wait(1, 2)
+	})
+}
+
+func TestAKeyStandsForOneTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, d := Start(t, "reverse")
+		spec := func(payload, key string, priority int32) *pb.TaskSpec {
+			return &pb.TaskSpec{Type: "reverse", Payload: payload, IdempotencyKey: key, Priority: priority}
+		}
+		r := submitAll(t, d.API(), spec("ab", "k", 0), spec("ab", "k", 0), spec("ba", "k", 0), spec("ab", "k", 1), spec("ab", "", 0), spec("ab", "", 0))
+		if r[0].Id != 1 || r[0].Duplicate || r[1].Id != 1 || !r[1].Duplicate {
+			t.Errorf("the same twice: got %v and %v", r[0], r[1])
+		}
+		expectRefusal(t, "another payload", r[2], codes.AlreadyExists, `"k"`, "task 1")
+		expectRefusal(t, "another priority", r[3], codes.AlreadyExists, `"k"`)
+		if r[4].Id == r[5].Id {
+			t.Errorf("without a key: got %v and %v", r[4], r[5])
+		}
+		ids := make([]uint64, 50)
+		Together(50, func(i int) { ids[i] = g.SubmitSpec(spec("cd", "together", 0)) })
+		for _, id := range ids {
+			if id != ids[0] {
+				t.Fatalf("50 callers with one key: ids %v", ids)
+			}
+		}
+	})
+}
+
+func TestHigherPrioritiesGoFirstAndEqualOnesInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(t)
+		table := g.StartNameTable()
+		g.StartDispatcher()
+		p := g.StartPuppet("p", "echo")
+		p.Entry.Capacity = 1
+		table.List(p.Entry)
+		line := p.Answer()
+		g.AwaitWorker("p")
+		g.Submit("echo", "first") // takes the slot
+		first := line.Assigned()
+		for i, priority := range []int32{0, 5, 9, 5, 0, 9} {
+			g.SubmitSpec(&pb.TaskSpec{Type: "echo", Payload: fmt.Sprintf("%d/%d", priority, i), Priority: priority})
+		}
+		line.Result(first, "")
+		for _, want := range []string{"9/2", "9/5", "5/1", "5/3", "0/0", "0/4"} {
+			a := line.Assigned()
+			if a.Payload != want {
+				t.Errorf("handed over %s, want %s", a.Payload, want)
+			}
+			line.Result(a, "")
+		}
+	})
+}
+
+func TestAQueueTimeoutFailsATaskThatNobodyTook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(t)
+		table := g.StartNameTable()
+		g.StartDispatcher()
+		p := g.StartPuppet("p", "echo")
+		p.Entry.Capacity = 1
+		table.List(p.Entry)
+		line := p.Answer()
+		g.AwaitWorker("p")
+		spec := &pb.TaskSpec{Type: "echo", QueueTimeout: durationpb.New(5 * time.Second), AttemptTimeout: durationpb.New(time.Minute)}
+		taken := g.SubmitSpec(spec)
+		a := line.Assigned()
+		waiting := g.SubmitSpec(spec)
+		start := time.Now()
+		task := g.WaitOne(waiting)
+		if took := time.Since(start).Round(10 * time.Millisecond); task.State != pb.TaskState_TASK_STATE_FAILED || took != 5*time.Second || !strings.Contains(task.Error, "5s") {
+			t.Errorf("after %v: %v, %q; want FAILED after 5s, in words", took, task.State, task.Error)
+		}
+		line.Result(a, "slow, but taken in time")
+		if task := g.WaitOne(taken); task.State != pb.TaskState_TASK_STATE_COMPLETED {
+			t.Errorf("the one that was taken: %v", task)
+		}
+	})
+}
+
+func TestAttemptsAreSpentByErrorsAndTimeoutsOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		th := newTheatre(t)
+		th.mine.Start(th.a) // attempt 1: a timeout
+		a := th.mine.Assigned()
+		th.mine.Start(a) // attempt 2: an error
+		th.mine.Fail(a, pb.ErrorKind_ERROR_KIND_RETRYABLE, "not yet")
+		th.mine.Refuse(th.mine.Assigned(), "no free slot") // costs nothing
+		a = th.mine.Assigned()
+		th.mine.Start(a)
+		th.mine.HangUp() // a redelivery
+		th.mine = th.first.Answer()
+		for range 2 { // attempts 3 and 4
+			a = th.mine.Assigned()
+			th.mine.Start(a)
+			th.mine.Fail(a, pb.ErrorKind_ERROR_KIND_UNSPECIFIED, "still not")
+		}
+		task := th.WaitOne(th.id)
+		if task.State != pb.TaskState_TASK_STATE_FAILED || task.Error != "still not" || task.Attempts != 4 || task.Redeliveries != 1 {
+			t.Errorf("got %v", task)
+		}
+		n := th.Status().Tasks
+		if n.Timeouts != 1 || n.Requeues != 1 || n.Retries != 4 {
+			t.Errorf("status: %d timeouts, %d requeues, %d retries; want 1, 1 and 4", n.Timeouts, n.Requeues, n.Retries)
+		}
+		th.History()
+	})
+}
+
+func TestAnInvalidPayloadFailsAtOnceAndTheWorkerGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := Start(t, "sum")
+		bad := g.WaitOne(g.Submit("sum", "1,two,3"))
+		if bad.State != pb.TaskState_TASK_STATE_FAILED || bad.Attempts != 1 || !strings.Contains(bad.Error, "two") {
+			t.Errorf("1,two,3: got %v", bad)
+		}
+		if good := g.WaitOne(g.Submit("sum", "1,2,3")); good.GetResult() != "6" || good.WorkerId != bad.WorkerId {
+			t.Errorf("1,2,3: got %v", good)
+		}
+	})
+}
+
+func TestManyClientsAtOnceGetDistinctIdsAndEveryStatusConserves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(t)
+		g.StartNameService()
+		g.StartDispatcher()
+		g.StartWorker("w", brief, capacity(20))
+		g.AwaitWorker("w")
+		stop, sampled := make(chan struct{}), make(chan int)
+		go func() {
+			samples := 0
+			for {
+				g.Status() // checks conservation
+				samples++
+				select {
+				case <-stop:
+					sampled <- samples
+					return
+				case <-time.After(20 * time.Millisecond):
+				}
+			}
+		}()
+		const clients, each = 20, 10
+		ids := make([][]uint64, clients)
+		Together(clients, func(i int) {
+			c := g.NewClient(client.Config{})
+			for j := range each {
+				id, err := c.Submit(g.Context(), &pb.TaskSpec{Type: "brief", Payload: fmt.Sprintf("%d.%d", i, j)})
+				if err != nil {
+					t.Error(err)
+				}
+				ids[i] = append(ids[i], id)
+			}
+		})
+		seen := map[uint64]bool{}
+		for _, mine := range ids {
+			for _, id := range mine {
+				if seen[id] || id == 0 || id > clients*each {
+					t.Errorf("id %d is given out twice or is none", id)
+				}
+				seen[id] = true
+			}
+			g.Wait(mine...)
+		}
+		close(stop)
+		if n := <-sampled; n < 50 {
+			t.Errorf("only %d samples were taken", n)
+		}
+		if n := g.Status().Tasks; n.Completed != clients*each {
+			t.Errorf("%d completed, want %d", n.Completed, clients*each)
+		}
+	})
+}
+
+func TestTheLibraryTellsARefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := Start(t, "reverse")
+		_, err := g.Client().Submit(g.Context(), &pb.TaskSpec{Type: "juggle"})
+		var refused *client.RefusedError
+		if !errors.As(err, &refused) || refused.Code != codes.FailedPrecondition {
+			t.Errorf("got %v, want FAILED_PRECONDITION", err)
+		}
+	})
+}
