@@ -80,6 +80,9 @@ func decode(data []byte) (record, error) {
 	case kindForget:
 		rec = &Forget{Count: r.uint()}
 	default:
+		if r.err != nil {
+			return nil, r.err
+		}
 		return nil, fmt.Errorf("core: record of unknown kind %d: written by a newer version?", k)
 	}
 	if r.err == nil && r.pos != len(r.data) {
@@ -115,13 +118,13 @@ func (w *writer) spec(s *Spec) {
 
 func (r *reader) spec() *Spec {
 	s := &Spec{Type: r.text(), Payload: r.text(), Key: r.text(), RequestID: r.text()}
-	if n := r.list(); n > 0 {
-		s.Labels = make([]Label, n)
-		for i := range s.Labels {
-			s.Labels[i] = Label{Key: r.text(), Value: r.text()}
-		}
+	for n := r.list(); n > 0 && r.err == nil; n-- {
+		s.Labels = append(s.Labels, Label{Key: r.text(), Value: r.text()})
 	}
 	s.AttemptTimeout, s.QueueTimeout = r.span(), r.span()
 	s.RetryOf, s.MaxAttempts, s.Priority = r.uint(), r.uint32(), r.byte()
+	if s.Priority >= Priorities && r.err == nil {
+		r.err = fmt.Errorf("core: priority %d, at most %d is possible", s.Priority, Priorities-1)
+	}
 	return s
 }

@@ -2,6 +2,7 @@ package core
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -73,7 +74,7 @@ func (s *snapshot) WriteTo(to io.Writer) (int64, error) {
 
 // Restore replaces the machine by what a snapshot holds. After an error the machine must not be used.
 func (m *Machine) Restore(from io.Reader) error {
-	f := frameReader{from: bufio.NewReaderSize(from, 1<<20)}
+	f := frameReader{from: bufio.NewReaderSize(from, 1<<16)}
 	if v, err := f.from.ReadByte(); err != nil {
 		return fmt.Errorf("core: snapshot: %w", err)
 	} else if v != snapshotVersion {
@@ -97,19 +98,26 @@ func (m *Machine) Restore(from io.Reader) error {
 		e.Type, e.WorkerID = fresh.texts.get(e.Type), fresh.texts.get(e.WorkerID)
 		fresh.events.add(e)
 	})
+	var before uint64
 	f.repeat(tasks, func(r *reader) {
 		t := r.task()
 		if r.err == nil {
-			r.err = fresh.adopt(t)
+			r.err = fresh.adopt(t, before)
 		}
+		before = t.ID
 	})
+	listed := make(map[uint64]bool)
 	f.repeat(finished, func(r *reader) {
 		id := r.uint()
-		if t := fresh.tasks.get(id); r.err == nil && (t == nil || !t.State.Terminal()) {
-			r.err = fmt.Errorf("core: task %d is listed as finished and is not", id)
+		if t := fresh.tasks.get(id); r.err == nil && (t == nil || !t.State.Terminal() || listed[id]) {
+			r.err = fmt.Errorf("core: task %d is listed as finished and is not, or twice", id)
 		}
+		listed[id] = true
 		fresh.finished.push(id)
 	})
+	if terminal := fresh.tasks.count - fresh.live; f.err == nil && terminal != len(listed) {
+		f.err = fmt.Errorf("%d tasks are terminal, %d are listed as finished", terminal, len(listed))
+	}
 	if f.err != nil {
 		return fmt.Errorf("core: snapshot: %w", f.err)
 	}
@@ -118,10 +126,16 @@ func (m *Machine) Restore(from io.Reader) error {
 	return nil
 }
 
-// adopt enters a task that a snapshot holds.
-func (m *Machine) adopt(t *Task) error {
-	if t.ID == 0 || t.ID > m.lastID || t.State == None || t.State == Timeout || t.State >= states {
-		return fmt.Errorf("core: task %d of %d in state %v cannot be", t.ID, m.lastID, t.State)
+// maxSpan bounds how far apart the ids of kept tasks may lie: the list of pages for more would take 8 GB by itself.
+const maxSpan = 1 << 40
+
+// adopt enters a task that a snapshot holds; before is the id of the one entered last, 0 for the first.
+func (m *Machine) adopt(t *Task, before uint64) error {
+	switch {
+	case t.ID <= before || t.ID > m.lastID || before > 0 && t.ID-m.tasks.base*pageSize > maxSpan:
+		return fmt.Errorf("core: task %d after task %d, of %d, cannot be", t.ID, before, m.lastID)
+	case t.State != Queued && t.State != Retrying && !t.State.Running() && !t.State.Terminal():
+		return fmt.Errorf("core: task %d rests in state %v, which cannot be", t.ID, t.State)
 	}
 	t.Type, t.WorkerID, t.LeaseID = m.texts.get(t.Type), m.texts.get(t.WorkerID), m.texts.get(t.LeaseID)
 	for i := range t.steps {
@@ -220,12 +234,9 @@ func (r *reader) task() *Task {
 	t := &Task{Spec: r.spec(), ID: r.uint(), State: State(r.byte()), Order: r.uint(), Attempt: Token(r.uint()),
 		WorkerID: r.text(), LeaseID: r.text(), Result: r.text(), Error: r.text(),
 		Created: r.instant(), QueuedAt: r.instant(), DispatchedAt: r.instant(), Ended: r.instant(), RetryAt: r.instant(),
-		Duration: time.Duration(r.span()), Attempts: uint16(r.uint32()), Redeliveries: uint16(r.uint32()), dropped: r.uint32()}
-	if n := r.list(); n > 0 {
-		t.steps = make([]Step, n)
-		for i := range t.steps {
-			t.steps[i] = Step{At: r.instant(), WorkerID: r.text(), Reason: r.text(), Attempt: r.uint32(), From: State(r.byte()), To: State(r.byte())}
-		}
+		Duration: time.Duration(r.span()), Attempts: r.uint16(), Redeliveries: r.uint16(), dropped: r.uint32()}
+	for n := r.list(); n > 0 && r.err == nil; n-- {
+		t.steps = append(t.steps, Step{At: r.instant(), WorkerID: r.text(), Reason: r.text(), Attempt: r.uint32(), From: State(r.byte()), To: State(r.byte())})
 	}
 	return t
 }
@@ -256,6 +267,7 @@ func (f *frameWriter) raw(b []byte) {
 // frameReader reads frames until the first error.
 type frameReader struct {
 	from *bufio.Reader
+	buf  bytes.Buffer // grows as a frame comes: a damaged length asks for no memory
 	err  error
 }
 
@@ -272,13 +284,15 @@ func (f *frameReader) frame(take func(*reader)) {
 		f.err = fmt.Errorf("frame of %d bytes, at most %d are allowed", n, maxFrame)
 		return
 	}
-	data := make([]byte, n)
-	if _, err := io.ReadFull(f.from, data); err != nil {
+	f.buf.Reset()
+	if _, err := io.CopyN(&f.buf, f.from, int64(n)); err != nil {
 		f.err = fmt.Errorf("frame of %d bytes: %w", n, err)
 		return
 	}
-	r := reader{data: string(data)}
-	take(&r)
+	r := reader{data: f.buf.String()}
+	if take(&r); r.err == nil && r.pos != len(r.data) {
+		r.err = fmt.Errorf("core: %d bytes left over in a frame", len(r.data)-r.pos)
+	}
 	f.err = r.err
 }
 

@@ -23,7 +23,9 @@ func reachable(t *testing.T) map[edge]bool {
 	const any, maxAttempts = 1, 2
 	// A way is a list of numbers of moves; every situation is reached by replaying the way to it.
 	moves := []func(h *history, task *Task){
-		func(h *history, task *Task) { h.apply(&Dispatch{At: h.now, Task: any, Token: NewToken(1, task.Attempt.Number()+1), WorkerID: "w"}) },
+		func(h *history, task *Task) {
+			h.apply(&Dispatch{At: h.now, Task: any, Token: NewToken(1, task.Attempt.Number()+1), WorkerID: "w"})
+		},
 		func(h *history, task *Task) { h.apply(&Start{At: h.now, Task: any, Token: task.Attempt}) },
 		func(h *history, task *Task) { h.apply(&Requeue{At: h.now, Task: any, Token: task.Attempt}) },
 		func(h *history, task *Task) { h.apply(&Expire{At: h.now, Task: any}) },

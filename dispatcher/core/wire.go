@@ -72,6 +72,16 @@ func (r *reader) uint32() uint32 {
 	return uint32(v)
 }
 
+// uint16 reads a number that must fit 16 bits.
+func (r *reader) uint16() uint16 {
+	v := r.uint()
+	if v > math.MaxUint16 && r.err == nil {
+		r.err = fmt.Errorf("core: number %d of more than 16 bits", v)
+		return 0
+	}
+	return uint16(v)
+}
+
 func (r *reader) int() int64 {
 	v := r.uint()
 	return int64(v>>1) ^ -int64(v&1) // zigzag, as binary.AppendVarint writes it
@@ -93,8 +103,8 @@ func (r *reader) text() string {
 	return s
 }
 
-// list reads a count of things that take at least one byte each, so that damaged data cannot ask for more memory than
-// it is long.
+// list reads a count of things that take at least one byte each. Whoever reads them lets its list grow as they come, so
+// that damaged data cannot ask for more memory than it is long.
 func (r *reader) list() int {
 	n := r.uint()
 	if r.err == nil && n > uint64(len(r.data)-r.pos) {
