@@ -4,7 +4,77 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"taskgrid/dispatcher/core"
+	"taskgrid/dispatcher/journal"
+	pb "taskgrid/proto/taskgrid/v1"
 )
+
+// WatchEvents implements pb.DispatcherServer.
+func (s *Server) WatchEvents(req *pb.WatchEventsRequest, stream pb.Dispatcher_WatchEventsServer) error {
+	since := req.GetSince()
+	if req.GetFromNow() {
+		since = s.d.lastEvent()
+	}
+	var buf []core.Event
+	for {
+		news := s.d.news.wait()
+		if _, leading := s.d.Leading(); !leading && !req.GetStale() {
+			return s.toStatus(stream.Context(), journal.ErrNotLeader)
+		}
+		events, first, ok := s.d.eventsSince(since, buf[:0])
+		if !ok {
+			return status.Errorf(codes.OutOfRange, "since: %d: events up to %d are forgotten; the oldest there is has number %d", since, first-1, first)
+		}
+		if last := s.d.lastEvent(); since > last && !req.GetStale() {
+			return status.Errorf(codes.OutOfRange, "since: %d: the newest event has number %d", since, last)
+		}
+		buf = events
+		resp := &pb.WatchEventsResponse{}
+		for i := range events {
+			e := &events[i]
+			since = e.Seq
+			if (req.GetType() == "" || e.Type == req.GetType()) && (req.GetTaskId() == 0 || e.TaskID == req.GetTaskId()) {
+				resp.Events = append(resp.Events, eventOf(e))
+			}
+		}
+		if len(resp.Events) > 0 {
+			if err := stream.Send(resp); err != nil {
+				return err
+			}
+		}
+		if len(events) > 0 {
+			continue
+		}
+		if req.GetNoFollow() {
+			return nil
+		}
+		select {
+		case <-news:
+		case <-stream.Context().Done():
+			return status.FromContextError(stream.Context().Err()).Err()
+		}
+	}
+}
+
+// eventBatch is how many events are taken under one lock and sent in one message.
+const eventBatch = 512
+
+func (d *Dispatcher) eventsSince(seq uint64, buf []core.Event) (events []core.Event, first uint64, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	events, ok = d.machine.Events(seq, eventBatch, buf)
+	return events, d.machine.FirstEvent(), ok
+}
+
+func (d *Dispatcher) lastEvent() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.machine.LastEvent()
+}
 
 // broadcast wakes any number of goroutines when there is something new, at most once each newsInterval: with thousands
 // of watchers, waking all of them for each of thousands of events a second would be all that the process does.

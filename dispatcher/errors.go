@@ -1,0 +1,53 @@
+package dispatcher
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"taskgrid/dispatcher/journal"
+	"taskgrid/internal/rpc"
+	pb "taskgrid/proto/taskgrid/v1"
+)
+
+// toStatus turns an error of the dispatcher into the one that the caller sees. What is not known is our bug: it goes
+// to the log, and the caller learns no detail.
+func (s *Server) toStatus(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, journal.ErrNotLeader):
+		return s.d.notLeading("this dispatcher does not lead; try again")
+	case errors.Is(err, journal.ErrUnknown):
+		return s.d.notLeading("this dispatcher lost its leadership meanwhile; the call may have been done or not; try again with the same idempotency keys")
+	case errors.Is(err, journal.ErrFull):
+		return status.Error(codes.ResourceExhausted, "the journal cannot keep up; nothing was accepted; try again later")
+	}
+	s.d.log.Error("call failed", "error", err, "request_id", rpc.RequestID(ctx))
+	return status.Error(codes.Internal, "internal error; the dispatcher's log says more under request id "+rpc.RequestID(ctx))
+}
+
+// notLeading returns UNAVAILABLE with where the leader is, as far as this replica knows.
+func (d *Dispatcher) notLeading(message string) error {
+	st, err := status.New(codes.Unavailable, message).WithDetails(&pb.LeaderHint{})
+	if err != nil {
+		return status.Error(codes.Unavailable, message)
+	}
+	return st.Err()
+}
+
+func checkCount(field string, n, most int) error {
+	if n < 1 || n > most {
+		return status.Errorf(codes.InvalidArgument, "%s: %d: must be 1 to %d", field, n, most)
+	}
+	return nil
+}
+
+func checkView(v pb.TaskView) error {
+	if _, ok := pb.TaskView_name[int32(v)]; !ok {
+		return status.Errorf(codes.InvalidArgument, "view: %d: must be BASIC or FULL", v)
+	}
+	return nil
+}
