@@ -257,7 +257,7 @@ func TestEachLineAboutATaskNamesItInFull(t *testing.T) {
 		g.drained()
 		count := 0
 		for line := range strings.Lines(lines.String()) {
-			if !strings.Contains(line, "attempt ") {
+			if !strings.Contains(line, `msg="attempt `) {
 				continue
 			}
 			count++
