@@ -44,7 +44,11 @@ func (s *Server) RunTasks(stream pb.Dispatcher_RunTasksServer) error {
 	defer s.d.leave(r.waiter)
 	// The reader is waited for by grpc: Recv returns when the handler does, and nothing it does later has an effect.
 	go r.read(ctx, stream)
-	return s.toStatus(ctx, r.tell(ctx, stream))
+	err := r.tell(ctx, stream)
+	if _, is := status.FromError(err); is { // nil, or how the stream broke
+		return err
+	}
+	return s.toStatus(ctx, err)
 }
 
 // read takes submissions until the client has no more or the stream breaks.
@@ -147,10 +151,8 @@ func (r *runStream) tell(ctx context.Context, stream pb.Dispatcher_RunTasksServe
 		}
 		r.finished(len(ready))
 		switch {
-		case err != nil && lost(err):
-			return err
 		case err != nil:
-			return nil
+			return err
 		case over:
 			return journal.ErrNotLeader
 		case done && len(acks) == 0 && len(ready) == 0:

@@ -1,7 +1,6 @@
 package dispatcher
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -145,9 +144,4 @@ func retrySpec(t *core.Task, requestID string) *core.Spec {
 // errUnknownTask says that there is no such task.
 func errUnknownTask(id uint64) *pb.TaskError {
 	return taskError(codes.NotFound, "id: %d: no such task, or it is forgotten", id)
-}
-
-// lost tells whether an error of the journal means that this replica does not lead.
-func lost(err error) bool {
-	return errors.Is(err, journal.ErrNotLeader) || errors.Is(err, journal.ErrUnknown)
 }
