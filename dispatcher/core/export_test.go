@@ -124,7 +124,7 @@ func (s *Scheduler) checkQueues() error {
 			held += d.n
 			var before *Task
 			for i := range d.n {
-				t := d.ring[(d.head+i)%len(d.ring)]
+				t := d.at(i)
 				if !s.live(t) {
 					continue
 				}

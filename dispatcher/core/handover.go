@@ -102,7 +102,7 @@ func (s *Scheduler) handOver(q *queue, w *worker, t *Task) {
 	if err != nil { // it has changed its mind since it said what it said last
 		w.breaking = w.breaker.State()
 		w.fullUntil = s.now.Add(refusalPause)
-		q.pushFront(t)
+		q.giveBack(t)
 		return
 	}
 	w.probing = w.breaking == BreakerHalfOpen

@@ -22,9 +22,14 @@ func (q *queue) push(t *Task) {
 	q.held++
 }
 
-// pushFront adds a task that had already come to the front once.
-func (q *queue) pushFront(t *Task) {
-	q.byPrio[t.Priority].pushFront(t)
+// giveBack adds a task that had already come to the front once. It stands before all that were queued after it; several
+// that come back at the same time pass each other, whichever comes first.
+func (q *queue) giveBack(t *Task) {
+	d := &q.byPrio[t.Priority]
+	d.pushFront(t)
+	for i := 1; i < d.n && d.at(i).Order < t.Order; i++ {
+		*d.place(i - 1), *d.place(i) = d.at(i), t
+	}
 	q.held++
 }
 
@@ -77,7 +82,12 @@ type deque struct {
 	n    int
 }
 
-func (d *deque) front() *Task { return d.ring[d.head] }
+// place is where the i-th task stands, counted from the front.
+func (d *deque) place(i int) **Task { return &d.ring[(d.head+i)%len(d.ring)] }
+
+func (d *deque) at(i int) *Task { return *d.place(i) }
+
+func (d *deque) front() *Task { return d.at(0) }
 
 func (d *deque) popFront() *Task {
 	t := d.ring[d.head]
@@ -92,7 +102,7 @@ func (d *deque) popFront() *Task {
 
 func (d *deque) pushBack(t *Task) {
 	d.grow()
-	d.ring[(d.head+d.n)%len(d.ring)] = t
+	*d.place(d.n) = t
 	d.n++
 }
 
@@ -109,7 +119,7 @@ func (d *deque) grow() {
 	}
 	bigger := make([]*Task, max(8, 2*len(d.ring)))
 	for i := range d.n {
-		bigger[i] = d.ring[(d.head+i)%len(d.ring)]
+		bigger[i] = d.at(i)
 	}
 	d.ring, d.head = bigger, 0
 }

@@ -210,7 +210,7 @@ func (s *Scheduler) live(t *Task) bool { return s.m.Task(t.ID) == t && s.flights
 func (s *Scheduler) enqueue(t *Task, front bool) {
 	q := s.queue(t.Type)
 	if front {
-		q.pushFront(t)
+		q.giveBack(t)
 	} else {
 		q.push(t)
 	}
