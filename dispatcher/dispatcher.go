@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -33,6 +34,7 @@ type Dispatcher struct {
 	callers   map[*waiter]struct{} // between await and leave
 	reserved  int                  // tasks being submitted: proposed and not yet applied
 	reservedB int64                // bytes of their payloads
+	owed      [][]byte             // decided by the scheduler and not taken by the journal yet
 	armed     time.Time
 	broken    error // the journal holds what this program cannot read
 
@@ -98,11 +100,12 @@ func (d *Dispatcher) step(do func(*core.Scheduler)) bool {
 func (d *Dispatcher) passOn() {
 	d.scheduler.Flush()
 	records, links := d.scheduler.Take()
-	if len(records) > 0 {
-		if err := d.journal.Propose(records, nil); err != nil {
-			d.log.Warn("records were not proposed; leadership is ending", "records", len(records), "error", err)
-		}
+	if d.owed == nil {
+		d.owed = records
+	} else {
+		d.owed = append(d.owed, records...)
 	}
+	d.proposeOwed()
 	for _, link := range links {
 		if l := d.lanes[link]; l != nil {
 			signal(l.wake)
@@ -112,6 +115,32 @@ func (d *Dispatcher) passOn() {
 		d.armed = due
 		signal(d.rearm)
 	}
+}
+
+// proposeBytes is about how much one call to the journal carries, in bytes; it takes 16 MiB.
+const proposeBytes = 4 << 20
+
+// proposeOwed gives the journal what the scheduler decided. What a full one does not take stays owed, and is offered
+// again with the next step, at the latest with the next tick: a submission can be refused, a decision must not be lost.
+// There are no more of these than tasks that run.
+func (d *Dispatcher) proposeOwed() {
+	for len(d.owed) > 0 {
+		n, size := 0, 0
+		for n < len(d.owed) && (n == 0 || size+len(d.owed[n]) <= proposeBytes) {
+			size += len(d.owed[n])
+			n++
+		}
+		switch err := d.journal.Propose(d.owed[:n], nil); {
+		case errors.Is(err, journal.ErrFull):
+			return
+		case err != nil:
+			d.log.Warn("records were not proposed; leadership is ending", "records", len(d.owed), "error", err)
+			d.owed = nil
+			return
+		}
+		d.owed = d.owed[n:]
+	}
+	d.owed = nil
 }
 
 // signal puts a token into a channel that holds one.

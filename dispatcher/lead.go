@@ -83,7 +83,7 @@ func (d *Dispatcher) resign() {
 
 // stepDown is resign under the lock.
 func (d *Dispatcher) stepDown() {
-	d.scheduler = nil
+	d.scheduler, d.owed = nil, nil
 	d.dismissWaiters()
 	d.news.tell() // whoever watches is not to wait for events that come to others
 }
