@@ -91,35 +91,33 @@ func (g *grid) inParallel(b *testing.B, call func(ctx context.Context, i int) er
 func BenchmarkChangeToThousandWatchers(b *testing.B) {
 	const watchers = 1000
 	g := newLoopback(b)
-	g.register(b, "worker", "hash")
-	arrived := make(chan time.Time, watchers)
-	begun := make(chan struct{}, watchers)
+	arrived := make(chan string, watchers) // the version of the worker that a watcher was told of
 	var all sync.WaitGroup
 	for range watchers {
 		w := g.watch(b, &pb.WatchWorkersRequest{})
+		w.recv(b)
 		all.Go(func() {
-			w.recv(b)
-			begun <- struct{}{}
 			for w.take() == nil {
-				if len(w.last.Workers) > 0 { // not that the name service settled
-					arrived <- time.Now()
+				for _, worker := range w.last.Workers {
+					arrived <- worker.Version
 				}
 			}
 		})
-	}
-	for range watchers {
-		<-begun
 	}
 	var took []time.Duration
 	b.ResetTimer()
 	for i := range b.N {
 		begin := time.Now()
-		req := &pb.SetDrainingRequest{WorkerId: "worker", Draining: i%2 == 0}
-		if _, err := g.client.SetDraining(b.Context(), req); err != nil {
-			b.Fatalf("drain: %v", err)
+		req := registration("worker", "hash")
+		req.Version = fmt.Sprint(i)
+		if _, err := g.client.RegisterWorker(b.Context(), req); err != nil {
+			b.Fatalf("register: %v", err)
 		}
-		for range watchers {
-			took = append(took, (<-arrived).Sub(begin))
+		for n := 0; n < watchers; {
+			if <-arrived == req.Version {
+				took = append(took, time.Since(begin))
+				n++
+			}
 		}
 	}
 	b.StopTimer()
