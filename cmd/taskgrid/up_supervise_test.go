@@ -90,17 +90,21 @@ func (s *transcript) waitFor(t *testing.T, n int, pattern string) {
 func supervise(t *testing.T, grace time.Duration, children ...child) (*transcript, func() error) {
 	t.Helper()
 	out := newTranscript()
+	return out, superviseIn(t, newSupervisor(os.Args[0], children, grace, out))
+}
+
+// superviseIn is supervise for a supervisor that the test holds.
+func superviseIn(t *testing.T, s *supervisor) (stop func() error) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- newSupervisor(os.Args[0], children, grace, out).run(ctx) }()
-	var once sync.Once
-	var err error
-	stop := func() error {
-		once.Do(func() { cancel(); err = <-ended })
-		return err
-	}
-	t.Cleanup(func() { stop() })
-	return out, stop
+	go func() { ended <- s.run(ctx) }()
+	stop = sync.OnceValue(func() error {
+		cancel()
+		return <-ended
+	})
+	t.Cleanup(func() { _ = stop() })
+	return stop
 }
 
 func TestAChildThatDiesIsStartedAgain(t *testing.T) {
