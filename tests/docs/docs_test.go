@@ -76,3 +76,25 @@ func TestDocumentsNameTestsThatExist(t *testing.T) {
 		t.Errorf("only %d names of tests were looked at", n)
 	}
 }
+
+// TestEveryFlagIsUsedByATest looks for each flag of docs/configuration.md, which is generated from the flags, in the
+// tests. What the flag does there is the test's claim; here it is only seen that none was left out.
+func TestEveryFlagIsUsedByATest(t *testing.T) {
+	var tests strings.Builder
+	for _, file := range tracked(t, "*.go") {
+		if (strings.HasSuffix(file, "_test.go") || strings.HasPrefix(file, "tests/")) && !strings.HasPrefix(file, "tests/docs/") {
+			tests.WriteString(read(t, file))
+		}
+	}
+	flags := regexp.MustCompile("(?m)^\\| `(--[a-z-]+)`").FindAllStringSubmatch(read(t, "docs/configuration.md"), -1)
+	if len(flags) < 40 {
+		t.Fatalf("docs/configuration.md lists only %d flags", len(flags))
+	}
+	seen := map[string]bool{}
+	for _, m := range flags {
+		if flag := m[1]; !seen[flag] && !regexp.MustCompile(flag+`[^a-z-]`).MatchString(tests.String()) {
+			t.Errorf("no test uses %s", flag)
+		}
+		seen[m[1]] = true
+	}
+}

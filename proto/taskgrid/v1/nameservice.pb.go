@@ -886,7 +886,7 @@ type WatchWorkersResponse struct {
 	Settled bool `protobuf:"varint,4,opt,name=settled,proto3" json:"settled,omitempty"`
 	// The workers that are new or changed; in a snapshot, all.
 	Workers []*Worker `protobuf:"bytes,5,rep,name=workers,proto3" json:"workers,omitempty"`
-	// The ids of workers that were deregistered or forgotten.
+	// The ids of workers that were deregistered or forgotten, or gave up the type that is watched.
 	Removed       []string `protobuf:"bytes,6,rep,name=removed,proto3" json:"removed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -38,25 +38,31 @@ const (
 // workers say, it is never written to disk, and a name service that starts empty is full again within two heartbeats.
 type NameServiceClient interface {
 	// RegisterWorker (REGISTER_WORKER) enters a worker under one lease for all its types. A second registration of the
-	// same worker_id replaces the first, whose lease is dead from then on.
-	// INVALID_ARGUMENT names the field and the rule; RESOURCE_EXHAUSTED: the table is full;
-	// UNAUTHENTICATED: the grid wants a join token and this is not it.
+	// same worker_id replaces the first, whose lease is dead from then on; under its own lease a worker may register again
+	// at any time, and stays DRAINING if it was.
+	// INVALID_ARGUMENT names the field and the rule (a lease of another worker_id breaks one); RESOURCE_EXHAUSTED: the
+	// table is full; UNAUTHENTICATED: the grid wants a join token and this is not it.
 	RegisterWorker(ctx context.Context, in *RegisterWorkerRequest, opts ...grpc.CallOption) (*RegisterWorkerResponse, error)
 	// Heartbeat (HEARTBEAT) keeps a lease alive, with all types under it. NOT_FOUND: the lease is unknown (the name
-	// service restarted, forgot the worker, or another registration took its name): register again.
+	// service restarted, forgot the worker, or another registration took its name): register again. INVALID_ARGUMENT: a
+	// field is missing.
 	Heartbeat(ctx context.Context, in *HeartbeatRequest, opts ...grpc.CallOption) (*HeartbeatResponse, error)
 	// SetDraining marks a worker as one that gets nothing new, or takes the mark away. NOT_FOUND: no such worker.
+	// INVALID_ARGUMENT: no worker_id.
 	SetDraining(ctx context.Context, in *SetDrainingRequest, opts ...grpc.CallOption) (*SetDrainingResponse, error)
 	// DeregisterWorker (DEREGISTER_WORKER) ends a lease. Idempotent: an unknown lease is no error.
 	DeregisterWorker(ctx context.Context, in *DeregisterWorkerRequest, opts ...grpc.CallOption) (*DeregisterWorkerResponse, error)
 	// LookupWorkers (LOOKUP_WORKER) lists the workers of a type, ACTIVE ones only unless asked. Whether a worker lives is
-	// judged at the moment of reading; reading never extends a lease.
+	// judged at the moment of reading; reading never extends a lease. INVALID_ARGUMENT: not a type.
 	LookupWorkers(ctx context.Context, in *LookupWorkersRequest, opts ...grpc.CallOption) (*LookupWorkersResponse, error)
 	// WatchWorkers sends what LookupWorkers would (workers in every state), then each change of registration or state.
-	// A caller that reads too slowly is ended with RESOURCE_EXHAUSTED and may resume.
+	// A caller that reads slowly gets the newest state of each changed worker. One that missed too many departures, or comes
+	// when too many watch, is ended with RESOURCE_EXHAUSTED and may resume; UNAVAILABLE: the name service is stopping.
+	// A watch that resumes and has missed nothing gets the headers at once and a message with the next change.
 	WatchWorkers(ctx context.Context, in *WatchWorkersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchWorkersResponse], error)
 	// AnnounceService enters a service of the grid (the leading dispatcher) and keeps it entered: called again every
-	// heartbeat_interval. An announcement that is not repeated is forgotten after its ttl.
+	// heartbeat_interval. An announcement that is not repeated is forgotten after its ttl. INVALID_ARGUMENT names the field
+	// and the rule; RESOURCE_EXHAUSTED: too many are announced; UNAUTHENTICATED: as in RegisterWorker.
 	AnnounceService(ctx context.Context, in *AnnounceServiceRequest, opts ...grpc.CallOption) (*AnnounceServiceResponse, error)
 	// LookupService lists the announced instances of a service, the highest term first. None: an empty list.
 	LookupService(ctx context.Context, in *LookupServiceRequest, opts ...grpc.CallOption) (*LookupServiceResponse, error)
@@ -179,25 +185,31 @@ func (c *nameServiceClient) GetStatus(ctx context.Context, in *NameServiceGetSta
 // workers say, it is never written to disk, and a name service that starts empty is full again within two heartbeats.
 type NameServiceServer interface {
 	// RegisterWorker (REGISTER_WORKER) enters a worker under one lease for all its types. A second registration of the
-	// same worker_id replaces the first, whose lease is dead from then on.
-	// INVALID_ARGUMENT names the field and the rule; RESOURCE_EXHAUSTED: the table is full;
-	// UNAUTHENTICATED: the grid wants a join token and this is not it.
+	// same worker_id replaces the first, whose lease is dead from then on; under its own lease a worker may register again
+	// at any time, and stays DRAINING if it was.
+	// INVALID_ARGUMENT names the field and the rule (a lease of another worker_id breaks one); RESOURCE_EXHAUSTED: the
+	// table is full; UNAUTHENTICATED: the grid wants a join token and this is not it.
 	RegisterWorker(context.Context, *RegisterWorkerRequest) (*RegisterWorkerResponse, error)
 	// Heartbeat (HEARTBEAT) keeps a lease alive, with all types under it. NOT_FOUND: the lease is unknown (the name
-	// service restarted, forgot the worker, or another registration took its name): register again.
+	// service restarted, forgot the worker, or another registration took its name): register again. INVALID_ARGUMENT: a
+	// field is missing.
 	Heartbeat(context.Context, *HeartbeatRequest) (*HeartbeatResponse, error)
 	// SetDraining marks a worker as one that gets nothing new, or takes the mark away. NOT_FOUND: no such worker.
+	// INVALID_ARGUMENT: no worker_id.
 	SetDraining(context.Context, *SetDrainingRequest) (*SetDrainingResponse, error)
 	// DeregisterWorker (DEREGISTER_WORKER) ends a lease. Idempotent: an unknown lease is no error.
 	DeregisterWorker(context.Context, *DeregisterWorkerRequest) (*DeregisterWorkerResponse, error)
 	// LookupWorkers (LOOKUP_WORKER) lists the workers of a type, ACTIVE ones only unless asked. Whether a worker lives is
-	// judged at the moment of reading; reading never extends a lease.
+	// judged at the moment of reading; reading never extends a lease. INVALID_ARGUMENT: not a type.
 	LookupWorkers(context.Context, *LookupWorkersRequest) (*LookupWorkersResponse, error)
 	// WatchWorkers sends what LookupWorkers would (workers in every state), then each change of registration or state.
-	// A caller that reads too slowly is ended with RESOURCE_EXHAUSTED and may resume.
+	// A caller that reads slowly gets the newest state of each changed worker. One that missed too many departures, or comes
+	// when too many watch, is ended with RESOURCE_EXHAUSTED and may resume; UNAVAILABLE: the name service is stopping.
+	// A watch that resumes and has missed nothing gets the headers at once and a message with the next change.
 	WatchWorkers(*WatchWorkersRequest, grpc.ServerStreamingServer[WatchWorkersResponse]) error
 	// AnnounceService enters a service of the grid (the leading dispatcher) and keeps it entered: called again every
-	// heartbeat_interval. An announcement that is not repeated is forgotten after its ttl.
+	// heartbeat_interval. An announcement that is not repeated is forgotten after its ttl. INVALID_ARGUMENT names the field
+	// and the rule; RESOURCE_EXHAUSTED: too many are announced; UNAUTHENTICATED: as in RegisterWorker.
 	AnnounceService(context.Context, *AnnounceServiceRequest) (*AnnounceServiceResponse, error)
 	// LookupService lists the announced instances of a service, the highest term first. None: an empty list.
 	LookupService(context.Context, *LookupServiceRequest) (*LookupServiceResponse, error)
