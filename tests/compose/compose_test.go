@@ -208,13 +208,16 @@ func TestASecondCopyRunsBesideTheFirst(t *testing.T) {
 	if got := second.client(t, "submit", "reverse", "second", "--wait"); got != "dnoces" {
 		t.Errorf("the second grid answers %q, want dnoces", got)
 	}
-	var theirs stats
-	if err := second.get("/stats", &theirs); err != nil {
-		t.Fatal(err)
-	}
-	if theirs.Tasks.Submitted != 1 || theirs.Workers.Active != 1 {
-		t.Errorf("the second grid counts %d tasks and %d workers, want its own 1 and 1", theirs.Tasks.Submitted, theirs.Workers.Active)
-	}
+	eventually(t, "the second grid counts its own", func() error {
+		var theirs stats
+		if err := second.get("/stats", &theirs); err != nil {
+			return err
+		}
+		if theirs.Tasks.Submitted != 1 || theirs.Workers.Active != 1 {
+			return fmt.Errorf("%d tasks and %d workers, want 1 and 1", theirs.Tasks.Submitted, theirs.Workers.Active)
+		}
+		return nil
+	})
 	if got := p.client(t, "submit", "reverse", "first", "--wait"); got != "tsrif" {
 		t.Errorf("beside it the first grid answers %q, want tsrif", got)
 	}
