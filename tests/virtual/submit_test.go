@@ -87,7 +87,7 @@ func TestATypeIsKnownForEverOnceAWorkerHasRegisteredIt(t *testing.T) {
 		d.Kill()
 		d.Restart()
 		again := g.Submit("reverse", "cd")
-		time.Sleep(time.Hour)
+		time.Sleep(10 * time.Minute)
 		if task := g.Get(id); task.State != pb.TaskState_TASK_STATE_QUEUED {
 			t.Errorf("without a worker the task is %v", task.State)
 		}
@@ -139,7 +139,7 @@ func TestAFullQueueIsFullInBytesToo(t *testing.T) {
 		g.AwaitWorker("w")
 		big := &pb.TaskSpec{Type: "hash", Payload: strings.Repeat("x", 60_000)}
 		r := submitAll(t, d.API(), big, big, &pb.TaskSpec{Type: "hash", Payload: "x"})
-		expectRefusal(t, "the second", r[1], codes.ResourceExhausted, "queue full", "100000 bytes")
+		expectRefusal(t, "the second", r[1], codes.ResourceExhausted, "queue full", "60000 bytes", "100000")
 		if r[0].Id != 1 || r[2].Id != 2 {
 			t.Errorf("those that fit: got %v", r)
 		}
