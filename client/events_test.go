@@ -106,7 +106,11 @@ func TestARetryThatDidNotReachTheLeaderIsSentAgain(t *testing.T) {
 		if _, err := c.Run(t.Context(), &pb.TaskSpec{Type: "fail"}); err != nil {
 			t.Fatal(err)
 		}
-		w.restart(5 * time.Second)
+		w.stop()
+		w.others.Go(func() {
+			time.Sleep(5 * time.Second)
+			w.stop = w.net.Serve(firstAddress, w.leader, nil)
+		})
 		changed, err := c.Retry(t.Context(), 1)
 		if err != nil || changed[0].NewID != 2 {
 			t.Errorf("Retry = %v, %v; want task 2", changed, err)

@@ -16,9 +16,11 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 
 	"taskgrid/client"
 	"taskgrid/client/fakegrid"
+	pb "taskgrid/proto/taskgrid/v1"
 )
 
 const address = "10.0.0.1:50052"
@@ -177,6 +179,31 @@ func TestAWrongAnswerIsNoticed(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestABadTaskMustFailAtOnceAndSayWhy(t *testing.T) {
+	c := Case{Type: "sum", Payload: "1,banana", Bad: true, Piece: "banana"}
+	end := func(change func(*pb.Task)) client.Finished {
+		task := &pb.Task{Type: "sum", State: pb.TaskState_TASK_STATE_FAILED, Error: "banana is no number", Attempts: 1}
+		change(task)
+		return client.Finished{Task: task}
+	}
+	for name, tt := range map[string]struct {
+		end  client.Finished
+		want Verdict
+	}{
+		"as it has to be":    {end(func(*pb.Task) {}), OK},
+		"cancelled":          {end(func(t *pb.Task) { t.State = pb.TaskState_TASK_STATE_CANCELLED }), Unexpected},
+		"another type":       {end(func(t *pb.Task) { t.Type = "hash" }), Unexpected},
+		"after two attempts": {end(func(t *pb.Task) { t.Attempts = 2 }), Unexpected},
+		"about another":      {end(func(t *pb.Task) { t.Error = "apple is no number" }), Unexpected},
+		"refused":            {client.Finished{Err: &client.RefusedError{Code: codes.InvalidArgument, Message: "no"}}, Unexpected},
+		"no room":            {client.Finished{Err: &client.RefusedError{Code: codes.ResourceExhausted, Message: "full"}}, Refused},
+	} {
+		if got, why := judge(c, tt.end); got != tt.want {
+			t.Errorf("%s: %s (%s), want %s", name, got, why, tt.want)
+		}
 	}
 }
 
