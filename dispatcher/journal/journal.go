@@ -62,6 +62,8 @@ type Config struct {
 	// Transport and Stores replace the network and the directory, for tests: with Stores nothing is read or locked.
 	Transport raft.Transport
 	Stores    *Stores
+
+	segmentBytes int // the size of a log file; tests have small ones
 }
 
 // Defaults of Config.
@@ -79,8 +81,8 @@ func (c *Config) setDefaults() error {
 	if c.Directory == "" && c.Stores == nil {
 		return errors.New("no data directory")
 	}
-	if len(c.Peers) > 0 && !c.hasPeer(c.ID) {
-		return fmt.Errorf("the peers do not include this node, %q", c.ID)
+	if err := c.checkPeers(); err != nil {
+		return err
 	}
 	if len(c.Peers) > 1 && c.RaftAddress == "" && c.Transport == nil {
 		return errors.New("a node with peers needs a raft address")
@@ -101,19 +103,31 @@ func (c *Config) setDefaults() error {
 	if c.SnapshotBytes == 0 {
 		c.SnapshotBytes = defaultSnapshotBytes
 	}
+	if c.segmentBytes == 0 {
+		c.segmentBytes = segmentBytes
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return nil
 }
 
-func (c *Config) hasPeer(id string) bool {
+// checkPeers refuses a cluster in which this node is missing, or two nodes are one.
+func (c *Config) checkPeers() error {
+	ids, addresses := map[string]bool{}, map[string]bool{}
 	for _, p := range c.Peers {
-		if p.ID == id {
-			return true
+		if ids[p.ID] {
+			return fmt.Errorf("peer %q is named twice", p.ID)
 		}
+		if addresses[p.Address] {
+			return fmt.Errorf("peer address %s is named twice", p.Address)
+		}
+		ids[p.ID], addresses[p.Address] = true, true
 	}
-	return false
+	if len(c.Peers) > 0 && !ids[c.ID] {
+		return fmt.Errorf("the peers do not include this node, %q", c.ID)
+	}
+	return nil
 }
 
 // Journal is a durable, replicated log of records. Its methods may be called by any goroutine.
@@ -184,7 +198,7 @@ func (j *Journal) openStores() (err error) {
 		return err
 	}
 	j.cluster = j.directory.Cluster
-	logs, err := openDiskLog(filepath.Join(j.directory.path, logName), j.logger)
+	logs, err := openDiskLog(filepath.Join(j.directory.path, logName), j.cfg.segmentBytes, j.logger)
 	if err != nil {
 		return err
 	}
@@ -221,7 +235,7 @@ func (j *Journal) checkEnd() error {
 			"restore the directory from another replica or a backup", filepath.Join(j.directory.path, logName), end, j.disk.mark.index)
 	}
 	if last > 0 {
-		j.growth.since = int64(last-first+1)*entryCost + (j.disk.files()-1)*segmentBytes
+		j.growth.since = int64(last-first+1)*entryCost + (j.disk.files()-1)*int64(j.cfg.segmentBytes)
 	}
 	return nil
 }

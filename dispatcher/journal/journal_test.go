@@ -152,7 +152,7 @@ func (r *running) write(record string) (any, error) {
 		return nil, err
 	}
 	a := <-c
-	if a.err != nil {
+	if a.err != nil || a.results == nil {
 		return nil, a.err
 	}
 	return a.results[0], nil

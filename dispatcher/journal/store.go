@@ -42,8 +42,8 @@ type diskLog struct {
 	mark *mark
 }
 
-// openDiskLog opens or creates the log in dir, which must exist.
-func openDiskLog(dir string, log hclog.Logger) (*diskLog, error) {
+// openDiskLog opens or creates the log in dir, in files of about the given size.
+func openDiskLog(dir string, size int, log hclog.Logger) (*diskLog, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func openDiskLog(dir string, log hclog.Logger) (*diskLog, error) {
 	turn := newRotation(segment.NewFiler(dir, newFiles()))
 	meta := &watchedMeta{turn: turn}
 	w, err := wal.Open(dir, wal.WithLogger(log), wal.WithCodec(logCodec{}), wal.WithMetaStore(meta),
-		wal.WithSegmentFiler(turn), wal.WithSegmentSize(segmentBytes))
+		wal.WithSegmentFiler(turn), wal.WithSegmentSize(size))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("log in %s: %w", dir, err), meta.Close())
 	}
