@@ -30,29 +30,47 @@ func ParseStrategy(name string) (Strategy, error) {
 	return 0, fmt.Errorf("%q: must be least-loaded, round-robin or random", name)
 }
 
-// Flush hands over what can be handed over. The driver calls it once at the end of each of its steps. Types take turns
-// at being first, so that none that shares a worker with another starves.
+// Flush hands over what can be handed over. The driver calls it once at the end of each of its steps. Types that share a
+// worker take turns, task by task: first comes the one whose last hand-over is longest ago, so that none starves.
 func (s *Scheduler) Flush() {
-	n := len(s.rounds)
-	if n == 0 {
-		return
-	}
-	s.first = (s.first + 1) % n
-	for i := range n {
-		q := s.rounds[(s.first+i)%n]
-		if !q.dirty {
-			continue
+	rested, active := s.rounds[:0], s.active[:0]
+	for _, q := range s.rounds {
+		if q.dirty && s.handOverOne(q) {
+			active = append(active, q)
+		} else {
+			rested = append(rested, q)
 		}
-		q.dirty = false
-		for t := q.front(s.live); t != nil; t = q.front(s.live) {
-			w := s.pick(q, t)
-			if w == nil {
-				break
+	}
+	for len(active) > 0 {
+		again := active[:0]
+		for _, q := range active {
+			if s.handOverOne(q) {
+				again = append(again, q)
+			} else {
+				rested = append(rested, q)
 			}
-			q.pop(t)
-			s.handOver(q, w, t)
 		}
+		active = again
 	}
+	s.rounds, s.active = rested, active
+}
+
+// handOverOne hands over the task in front of a queue. It returns false when there is none, or no worker for it; the
+// queue is looked at again when that may have changed.
+func (s *Scheduler) handOverOne(q *queue) bool {
+	t := q.front(s.live)
+	if t == nil {
+		q.dirty = false
+		return false
+	}
+	w := s.pick(q, t)
+	if w == nil {
+		q.dirty = false
+		return false
+	}
+	q.pop(t)
+	s.handOver(q, w, t)
+	return true
 }
 
 // pick chooses a worker for a task, nil when none is ready. A worker that an attempt of the task already ended on is

@@ -32,8 +32,8 @@ type Scheduler struct {
 	now  time.Time // of the driver's latest call
 
 	queues   map[string]*queue
-	rounds   []*queue // in the order of their types; where the next round begins is rotated
-	first    int
+	rounds   []*queue // all of them, the one whose last hand-over is longest ago in front
+	active   []*queue // memory for Flush
 	workers  map[string]*worker
 	byLink   map[Link]*worker
 	flights  map[uint64]*flight   // by task
@@ -232,8 +232,7 @@ func (s *Scheduler) queue(typ string) *queue {
 	if q == nil {
 		q = &queue{typ: typ}
 		s.queues[typ] = q
-		at, _ := slices.BinarySearchFunc(s.rounds, typ, func(q *queue, typ string) int { return cmp.Compare(q.typ, typ) })
-		s.rounds = slices.Insert(s.rounds, at, q)
+		s.rounds = append(s.rounds, q)
 	}
 	return q
 }

@@ -130,10 +130,22 @@ func (w *worker) place(q *queue) int {
 // assigned is how many of the worker's slots are taken.
 func (w *worker) assigned() int { return len(w.flights) + len(w.ghosts) }
 
-// limit is how many assignments it may hold when the next one is from q: its capacity, and where the type's tasks are
-// short, as many more as its free slots finish within the lookahead.
+// limit is how many assignments it may hold when the next one is from q. While tasks of other types wait for it too, it
+// is the smallest of their limits: otherwise those with a larger one would fill it up for ever.
 func (w *worker) limit(q *queue) int {
-	typical := w.typical[w.place(q)]
+	limit := w.limitAlone(w.place(q))
+	for i, other := range w.queues {
+		if other.held > other.dead && limit > w.info.Capacity {
+			limit = min(limit, w.limitAlone(i))
+		}
+	}
+	return limit
+}
+
+// limitAlone is how many assignments it may hold for its i-th queue: its capacity, and where the type's tasks are short,
+// as many more as its free slots finish within the lookahead.
+func (w *worker) limitAlone(i int) int {
+	typical := w.typical[i]
 	if typical == 0 || typical >= lookahead || w.window == 0 {
 		return w.info.Capacity
 	}
