@@ -11,7 +11,7 @@
 //   - Slots (slots.go, outcome.go) are the rules: which attempts wait, which run, which outcomes nobody has acknowledged.
 //     No lock, no clock, no goroutine.
 //   - engine (engine.go, execute.go) owns the Slots under its mutex, and one goroutine per slot that runs handlers: with a
-//     deadline, behind a barrier for panics.
+//     deadline (context.go), behind a barrier for panics.
 //   - session (session.go) is what is still to be told on one Process stream; service (stream.go) is the gRPC face that
 //     reads from the stream and writes to it.
 //   - registration (registration.go) keeps the worker registered at one name service; nameServices (nameservices.go) has
