@@ -133,14 +133,11 @@ func (s *Scheduler) dismiss(link Link, task uint64, token Token) bool {
 		return false
 	}
 	s.send(w, Message{Kind: Acknowledge, Task: task, Token: token})
-	done, held := w.ghosts[ghost{task, token}]
+	f, held := w.ghosts[ghost{task, token}]
 	if held {
 		delete(w.ghosts, ghost{task, token})
 		w.slow--
-		if done != nil {
-			w.probing = false
-			done(true)
-		}
+		s.settle(f, true)
 		s.look(w)
 	}
 	return held

@@ -123,7 +123,6 @@ func (s *Scheduler) handOver(q *queue, w *worker, t *Task) {
 		q.giveBack(t)
 		return
 	}
-	w.probing = w.breaking == BreakerHalfOpen
 	s.turns++
 	w.turn = s.turns
 	token := NewToken(s.term, t.Attempt.Number()+1)
@@ -134,6 +133,9 @@ func (s *Scheduler) handOver(q *queue, w *worker, t *Task) {
 	}
 	typical := w.typical[w.place(q)]
 	f.short = typical > 0 && typical < lookahead
+	if w.breaking == BreakerHalfOpen {
+		w.probe = f
+	}
 	s.flights[t.ID] = f
 	s.board(w, f)
 	s.timers.add(&f.timer)
@@ -166,8 +168,7 @@ func (s *Scheduler) release(f *flight, occupied bool) {
 		w.slow--
 	}
 	if occupied && w.link != 0 {
-		w.ghosts[ghost{f.task, f.token}] = f.done
-		f.done = nil
+		w.ghosts[ghost{f.task, f.token}] = f
 		w.slow++
 		s.send(w, Message{Kind: Stop, Task: f.task, Token: f.token})
 		return
@@ -176,13 +177,17 @@ func (s *Scheduler) release(f *flight, occupied bool) {
 	s.look(w)
 }
 
-// settle tells the breaker how an attempt went, once.
+// settle tells the breaker how an attempt went, once. There may be no attempt.
 func (s *Scheduler) settle(f *flight, ok bool) {
-	if f.done != nil {
-		f.worker.probing = false
-		f.done(ok)
-		f.done = nil
+	if f == nil || f.done == nil {
+		return
 	}
+	done := f.done
+	f.done = nil
+	if f.worker.probe == f {
+		f.worker.probe = nil
+	}
+	done(ok)
 }
 
 // look marks the queues of a worker that may have become ready.

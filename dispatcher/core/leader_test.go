@@ -177,8 +177,8 @@ func (l *leader) idle() {
 		l.Errorf("nothing is going on, and there are %d flights, %d orphans, %d waits, %d timers", len(l.s.flights), len(l.s.orphans), len(l.s.waits), len(l.s.timers))
 	}
 	for id, w := range l.s.workers {
-		if w.assigned() != 0 || w.slow != 0 || w.probing {
-			l.Errorf("worker %s is idle, and has %d slots taken, %d of them not short, probing %v", id, w.assigned(), w.slow, w.probing)
+		if w.assigned() != 0 || w.slow != 0 || w.probe != nil {
+			l.Errorf("worker %s is idle, and has %d slots taken, %d of them not short, probe %v", id, w.assigned(), w.slow, w.probe)
 		}
 	}
 }

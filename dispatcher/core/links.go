@@ -59,9 +59,9 @@ func (s *Scheduler) RemoveWorker(id string) {
 
 // admit enters a worker.
 func (s *Scheduler) admit(info WorkerInfo) *worker {
-	w := &worker{info: info, flights: map[uint64]*flight{}, ghosts: map[ghost]func(bool){}, linkError: "not connected yet"}
+	w := &worker{info: info, flights: map[uint64]*flight{}, ghosts: map[ghost]*flight{}, linkError: "not connected yet"}
 	w.breaker = s.cfg.NewBreaker(func(from, to BreakerState) {
-		w.breaking, w.probing = to, false
+		w.breaking, w.probe = to, nil
 		s.note(info.ID, "breaker", from.String(), to.String(), "")
 		s.look(w)
 	})
@@ -223,23 +223,17 @@ func (s *Scheduler) unlink(w *worker, why string) {
 	delete(s.byLink, w.link)
 	w.link, w.outbox = 0, nil
 	s.abandon(w, why)
-	for _, done := range w.ghosts {
-		if done != nil {
-			done(false)
-		}
-	}
 	clear(w.ghosts)
 	w.slow = 0
 }
 
-// abandon gives up everything that a worker has, in the order of the tasks.
+// abandon gives up everything that a worker has, in the order of the tasks. For its breaker that is one fault, however
+// much it had, of which the caller tells; but a probe has failed.
 func (s *Scheduler) abandon(w *worker, why string) {
+	s.settle(w.probe, false)
 	for _, id := range slices.Sorted(maps.Keys(w.flights)) {
 		f := w.flights[id]
-		if w.probing && f.done != nil {
-			f.done(false)
-		}
-		f.done = nil // losing a worker is one fault, however much it had
+		f.done = nil
 		s.lose(f, why)
 	}
 }

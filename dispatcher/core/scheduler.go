@@ -149,6 +149,9 @@ func (s *Scheduler) Tick() {
 			if w.breaking == BreakerOpen {
 				w.breaker.State()
 			}
+			if w.probe != nil && !w.probe.deadline.After(s.now) { // cancelled, and never answered
+				s.settle(w.probe, false)
+			}
 		}
 		q.dirty = true // a worker that refused may be ready again
 	}
@@ -161,10 +164,7 @@ func (s *Scheduler) overdue(f *flight) {
 		s.lose(f, fmt.Sprintf("worker %s did not come back within %v after the dispatcher did", f.workerID, s.cfg.AdoptGrace))
 		return
 	}
-	if f.done != nil {
-		f.done(false)
-		f.done = nil
-	}
+	s.settle(f, false)
 	s.drop(f, EndTimeout, fmt.Sprintf("no outcome within the attempt timeout of %v", f.spec.AttemptTimeout))
 }
 

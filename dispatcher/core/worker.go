@@ -48,8 +48,9 @@ func (s BreakerState) String() string { return breakerStateNames[s] }
 // Breaker keeps a worker that fails from getting more. It counts the worker's own faults (gone, silent past a
 // deadline), never the errors of tasks.
 type Breaker interface {
-	// Allow asks whether the worker may get something. If so, done must be called once with whether the worker did
-	// its part; a done that comes after the breaker has changed its state has no effect.
+	// Allow asks whether the worker may get something. If so, done is called once with whether the worker did its
+	// part, unless the attempt was given up for a reason that says nothing of that; a probe's is always called. A done
+	// that comes after the breaker has changed its state has no effect.
 	Allow() (done func(ok bool), err error)
 	// State returns where it stands; an open one that has waited long enough becomes half-open here.
 	State() BreakerState
@@ -67,15 +68,15 @@ type worker struct {
 	turn     uint64          // when it was chosen last
 	breaker  Breaker
 	breaking BreakerState // what the breaker said last
-	probing  bool         // the breaker is half-open and its probe is under way
+	probe    *flight      // the breaker is half-open, and this is under way to try the worker; else nil
 
 	link      Link
 	linkError string // why there is none
 	window    int    // assignments beyond the capacity that it keeps waiting
 	flights   map[uint64]*flight
-	ghosts    map[ghost]func(ok bool) // attempts that are over for us and still hold a slot there; the value is for the breaker, or nil
-	slow      int                     // flights and ghosts that are not known to be short
-	fullUntil time.Time               // it refused for capacity: nothing new before
+	ghosts    map[ghost]*flight // attempts that are over for us and still hold a slot there; nil: handed over by another leader
+	slow      int               // flights and ghosts that are not known to be short
+	fullUntil time.Time         // it refused for capacity: nothing new before
 	outbox    []Message
 
 	completed, failed uint64
@@ -156,7 +157,7 @@ func (w *worker) limitAlone(i int) int {
 // ready tells whether the worker may be handed a task of q now.
 func (w *worker) ready(q *queue, now time.Time) bool {
 	return w.link != 0 && w.info.State == WorkerActive && w.assigned() < w.limit(q) && !now.Before(w.fullUntil) &&
-		(w.breaking == BreakerClosed || w.breaking == BreakerHalfOpen && !w.probing)
+		(w.breaking == BreakerClosed || w.breaking == BreakerHalfOpen && w.probe == nil)
 }
 
 // learn takes a handler's time into the moving average of its type.
