@@ -51,3 +51,8 @@ func checkView(v pb.TaskView) error {
 	}
 	return nil
 }
+
+// errForgotten says that a task ended and was forgotten before it could be told.
+func errForgotten(id uint64) error {
+	return status.Errorf(codes.FailedPrecondition, "task %d has ended and is forgotten already: the dispatcher keeps too few finished tasks (--keep-count, --keep-age, --keep-bytes)", id)
+}

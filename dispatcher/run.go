@@ -27,6 +27,7 @@ type runStream struct {
 
 	// Guarded by the Dispatcher's lock.
 	acks       []*pb.RunAck // decided and not told yet
+	settled    int          // of these, how many are all that there will be to tell
 	undecided  int          // submissions on their way through the journal
 	unfinished int          // read and not told as finished or refused
 	ended      bool         // the client has no more
@@ -120,17 +121,16 @@ func (r *runStream) decided(subs []*submission, refs []uint64, err error) {
 		for i, s := range subs {
 			r.acks = append(r.acks, &pb.RunAck{Ref: refs[i], Result: s.result})
 			if s.task == nil {
-				r.unfinished--
+				r.settled++
 				continue
 			}
 			t := r.d.machine.Task(s.task.ID)
-			if t == nil { // terminal, and forgotten already: the version at the time is all there is
-				t = s.task
-				r.unfinished--
-				continue
+			if t == nil {
+				r.err = errForgotten(s.task.ID)
+				return
 			}
 			if _, twice := r.waiter.waiting[t.ID]; twice {
-				r.unfinished-- // the same key twice in one stream: told once
+				r.settled++ // the same key twice in one stream: told once
 				continue
 			}
 			r.d.awaitOne(r.waiter, t)
@@ -142,14 +142,14 @@ func (r *runStream) decided(subs []*submission, refs []uint64, err error) {
 func (r *runStream) tell(ctx context.Context, stream pb.Dispatcher_RunTasksServer) error {
 	for {
 		r.d.mu.Lock()
-		acks, ready, err := r.acks, r.waiter.ready, r.err
+		acks, ready, settled, err := r.acks, r.waiter.ready, r.settled, r.err
 		over, done := r.waiter.over, r.ended && r.undecided == 0 && len(r.waiter.waiting) == 0
-		r.acks, r.waiter.ready = nil, nil
+		r.acks, r.waiter.ready, r.settled = nil, nil, 0
 		r.d.mu.Unlock()
 		if err := r.send(stream, acks, ready); err != nil {
 			return nil // the stream is broken; the client knows
 		}
-		r.finished(len(ready))
+		r.finished(len(ready) + settled)
 		switch {
 		case err != nil:
 			return err
