@@ -153,7 +153,9 @@ func (s *Scheduler) Connect(id, lease string, window int, held []Held, outcomes 
 	s.byLink[w.link] = w
 	s.note(id, "stream", "", "connected", "")
 	for _, h := range held {
-		s.reclaim(w, h)
+		if !s.reclaim(w, h) {
+			s.haunt(w, h)
+		}
 	}
 	for _, o := range outcomes {
 		s.reclaim(w, Held{Task: o.Task, Token: o.Token, Started: true})
@@ -166,16 +168,18 @@ func (s *Scheduler) Connect(id, lease string, window int, held []Held, outcomes 
 	return w.link, nil
 }
 
-// reclaim gives an attempt that began under an earlier leader back to the worker that has it, if it is still wanted.
-func (s *Scheduler) reclaim(w *worker, h Held) {
+// reclaim gives an attempt that began under an earlier leader back to the worker that has it. It returns false when the
+// worker has it in vain.
+func (s *Scheduler) reclaim(w *worker, h Held) bool {
 	f := s.flights[h.Task]
-	if f == nil || f.token != h.Token || f.phase != aloft || f.worker != nil || f.workerID != w.info.ID || f.leaseID != w.info.LeaseID {
-		if f == nil || f.token != h.Token {
-			w.ghosts[ghost{h.Task, h.Token}] = nil
-			w.slow++
-			s.send(w, Message{Kind: Stop, Task: h.Task, Token: h.Token})
-		}
-		return
+	if f == nil || f.token != h.Token {
+		return false
+	}
+	if f.worker == w && f.phase != dropped {
+		return true // named twice, or its outcome is on the way to the disk
+	}
+	if f.worker != nil || f.phase != aloft || f.workerID != w.info.ID || f.leaseID != w.info.LeaseID {
+		return false
 	}
 	s.disown(f)
 	s.timers.stop(&f.timer)
@@ -186,6 +190,18 @@ func (s *Scheduler) reclaim(w *worker, h Held) {
 		f.started = true
 		s.propose(&Start{At: At(s.now), Task: f.task, Token: f.token})
 	}
+	return true
+}
+
+// haunt stops what a worker has in vain. It holds a slot until the worker answers.
+func (s *Scheduler) haunt(w *worker, h Held) {
+	g := ghost{h.Task, h.Token}
+	if _, twice := w.ghosts[g]; twice {
+		return
+	}
+	w.ghosts[g] = nil
+	w.slow++
+	s.send(w, Message{Kind: Stop, Task: h.Task, Token: h.Token})
 }
 
 // Disconnect ends a Process stream. What the worker had is tried again at once.

@@ -78,13 +78,15 @@ func NewScheduler(cfg Config, m *Machine, term uint64, now time.Time) *Scheduler
 	return s
 }
 
-// orphan takes up an attempt that an earlier leader handed over: its worker may still be at it.
+// orphan takes up an attempt that an earlier leader handed over: its worker may still be at it, or have an outcome that
+// nobody took. So its deadline counts only once the worker is back. Clocks of leaders differ: it gets no more time than
+// it had at first.
 func (s *Scheduler) orphan(t *Task) {
-	left := t.AttemptTimeout - s.now.Sub(t.DispatchedAt.Time())
+	left := min(t.AttemptTimeout, t.AttemptTimeout-s.now.Sub(t.DispatchedAt.Time()))
 	f := &flight{
 		spec: t.Spec, token: t.Attempt, workerID: t.WorkerID, leaseID: t.LeaseID,
 		handed: s.now.Add(left - t.AttemptTimeout), deadline: s.now.Add(left), started: t.State == Processing,
-		timer: timer{task: t.ID, due: s.now.Add(min(left, s.cfg.AdoptGrace))},
+		timer: timer{task: t.ID, due: s.now.Add(s.cfg.AdoptGrace)},
 	}
 	s.flights[t.ID] = f
 	s.orphans[t.WorkerID] = append(s.orphans[t.WorkerID], f)
@@ -160,7 +162,7 @@ func (s *Scheduler) Tick() {
 
 // overdue ends an attempt whose timer has run out.
 func (s *Scheduler) overdue(f *flight) {
-	if f.worker == nil && f.deadline.After(s.now) {
+	if f.worker == nil {
 		s.lose(f, fmt.Sprintf("worker %s did not come back within %v after the dispatcher did", f.workerID, s.cfg.AdoptGrace))
 		return
 	}
