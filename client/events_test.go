@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -107,6 +108,7 @@ func TestARetryThatDidNotReachTheLeaderIsSentAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.stop()
+		synctest.Wait() // until the client has noticed
 		w.others.Go(func() {
 			time.Sleep(5 * time.Second)
 			w.stop = w.net.Serve(firstAddress, w.leader, nil)
