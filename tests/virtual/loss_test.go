@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "taskgrid/proto/taskgrid/v1"
@@ -112,6 +113,29 @@ func TestTasksOfAHungWorkerMoveOnWhenItIsOffline(t *testing.T) {
 			t.Errorf("got %v", task)
 		}
 		g.History()
+	})
+}
+
+func TestAWorkerThatIsOfflineLosesItsTasksThoughItsStreamLives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		th := newTheatre(t)
+		th.mine.Start(th.a)
+		offline := proto.CloneOf(th.first.Entry)
+		offline.State = pb.WorkerState_WORKER_STATE_OFFLINE
+		start := time.Now()
+		th.table.List(offline)
+		if took := th.AwaitState(th.id, pb.TaskState_TASK_STATE_RETRYING).Time.AsTime().Sub(start); took > atOnce {
+			t.Errorf("RETRYING %v after the worker was offline, want at most %v", took, atOnce)
+		}
+		if c := th.mine.Cancelled(); c.TaskId != th.id || c.Attempt != th.a.Attempt {
+			t.Errorf("cancelled %v, want %v", c, th.a)
+		}
+		th.mine.Result(th.a, "wrong") // it comes back
+		th.table.List(th.first.Entry)
+		th.again("right")
+		if task := th.WaitOne(th.id); task.GetResult() != "right" || task.Redeliveries != 1 {
+			t.Errorf("got %v", task)
+		}
 	})
 }
 

@@ -7,11 +7,7 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/test/bufconn"
 )
-
-// pipeBytes is how much one direction of a connection holds before the writer waits.
-const pipeBytes = 1 << 20
 
 // Network connects hosts in memory. Its methods may be called concurrently.
 type Network struct {
@@ -27,7 +23,7 @@ func NewNetwork() *Network {
 
 // Attach adds a host at an address, host:port. It takes the place of one that was unplugged.
 func (n *Network) Attach(address string) *Host {
-	h := &Host{Address: address, network: n, listener: bufconn.Listen(pipeBytes), links: map[*link]bool{}}
+	h := &Host{Address: address, network: n, incoming: make(chan net.Conn), closed: make(chan struct{}), links: map[*link]bool{}}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if old := n.hosts[address]; old != nil && !old.unplugged {
@@ -48,25 +44,35 @@ func (n *Network) Dialed(from, to string) int {
 func (n *Network) dial(ctx context.Context, from *Host, address string) (net.Conn, error) {
 	n.mu.Lock()
 	to := n.hosts[address]
-	refused := from.unplugged || to == nil || to.unplugged
 	n.mu.Unlock()
-	if refused {
-		return nil, fmt.Errorf("dial tcp %s: connect: connection refused", address)
+	if to == nil {
+		return nil, refused(address)
 	}
-	conn, err := to.listener.DialContext(ctx)
-	if err != nil {
-		return nil, err
-	}
-	l := &link{Conn: conn, ends: [2]*Host{from, to}, closed: make(chan struct{})}
+	near, far := connect(from, to)
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	if from.unplugged || to.unplugged { // meanwhile
-		conn.Close()
-		return nil, fmt.Errorf("dial tcp %s: connect: connection reset", address)
+	if from.unplugged || to.unplugged {
+		n.mu.Unlock()
+		return nil, refused(address)
 	}
 	n.dialed[[2]string{from.Address, address}]++
-	from.links[l], to.links[l] = true, true
-	return l, nil
+	from.links[near], to.links[far] = true, true
+	n.mu.Unlock()
+	select {
+	case to.incoming <- far:
+		return near, nil
+	case <-to.closed:
+		near.Close()
+		far.Close()
+		return nil, refused(address)
+	case <-ctx.Done():
+		near.Close()
+		far.Close()
+		return nil, ctx.Err()
+	}
+}
+
+func refused(address string) error {
+	return fmt.Errorf("dial tcp %s: connect: connection refused", address)
 }
 
 // Host is one process as the network sees it.
@@ -74,7 +80,9 @@ type Host struct {
 	Address string
 
 	network  *Network
-	listener *bufconn.Listener
+	incoming chan net.Conn
+	closed   chan struct{} // nobody listens any more
+	once     sync.Once
 
 	// Guarded by network.mu.
 	links     map[*link]bool
@@ -83,7 +91,38 @@ type Host struct {
 }
 
 // Listener returns what the host's server listens on.
-func (h *Host) Listener() net.Listener { return h.listener }
+func (h *Host) Listener() net.Listener { return listener{h} }
+
+// listener is a host as a net.Listener.
+type listener struct{ host *Host }
+
+// Accept implements net.Listener.
+func (l listener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.host.incoming:
+		return conn, nil
+	case <-l.host.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (l listener) Close() error {
+	l.host.once.Do(func() { close(l.host.closed) })
+	return nil
+}
+
+// Addr implements net.Listener.
+func (l listener) Addr() net.Addr { return address(l.host.Address) }
+
+// address is a host:port.
+type address string
+
+// Network implements net.Addr.
+func (address) Network() string { return "virtual" }
+
+// String implements net.Addr.
+func (a address) String() string { return string(a) }
 
 // Dialer makes a gRPC connection go out from this host. The target is to be passthrough:///address.
 func (h *Host) Dialer() grpc.DialOption {
@@ -110,10 +149,12 @@ func (h *Host) Break() {
 	h.network.mu.Unlock()
 	for _, l := range broken {
 		l.Close()
+		l.other.Close()
 	}
 }
 
-// Freeze stops everything from and to the host; connections stay open, and new ones are taken and not answered.
+// Freeze stops the host: it reads nothing and writes nothing. Its connections stay open, and new ones are taken and not
+// answered.
 func (h *Host) Freeze() {
 	h.network.mu.Lock()
 	defer h.network.mu.Unlock()
@@ -130,58 +171,4 @@ func (h *Host) Thaw() {
 		close(h.thaw)
 		h.thaw = nil
 	}
-}
-
-// link is a connection, seen from the end that dialled. Both directions pass its gates.
-type link struct {
-	net.Conn
-	ends   [2]*Host
-	once   sync.Once
-	closed chan struct{}
-}
-
-// Read implements net.Conn.
-func (l *link) Read(p []byte) (int, error) {
-	n, err := l.Conn.Read(p)
-	l.pass()
-	return n, err
-}
-
-// Write implements net.Conn.
-func (l *link) Write(p []byte) (int, error) {
-	l.pass()
-	return l.Conn.Write(p)
-}
-
-// pass waits while one of the ends is frozen.
-func (l *link) pass() {
-	for {
-		l.ends[0].network.mu.Lock()
-		thaw := l.ends[0].thaw
-		if thaw == nil {
-			thaw = l.ends[1].thaw
-		}
-		l.ends[0].network.mu.Unlock()
-		if thaw == nil {
-			return
-		}
-		select {
-		case <-thaw:
-		case <-l.closed:
-			return
-		}
-	}
-}
-
-// Close implements net.Conn.
-func (l *link) Close() (err error) {
-	l.once.Do(func() {
-		close(l.closed)
-		l.ends[0].network.mu.Lock()
-		delete(l.ends[0].links, l)
-		delete(l.ends[1].links, l)
-		l.ends[0].network.mu.Unlock()
-		err = l.Conn.Close()
-	})
-	return err
 }

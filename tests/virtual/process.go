@@ -153,7 +153,7 @@ func (g *Grid) startDispatcher(cfg dispatcher.Config, address string, disk *Disk
 		group.Go(func() error { return process.ServeGRPC(ctx, server, host.Listener(), grace) })
 		group.Go(func() error { return d.ReportHealth(ctx, health) })
 		group.Go(func() error {
-			return discovery.Announce(ctx, NameServiceAddress, cfg.Journal.ID, address, d.Leading, cfg.Logger, host.Dialer())
+			return discovery.Announce(ctx, NameServiceAddress, cfg.Journal.ID, func() (string, error) { return address, nil }, d.Leading, cfg.Logger, host.Dialer())
 		})
 		return group.Wait()
 	})
