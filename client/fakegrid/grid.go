@@ -61,6 +61,19 @@ func (g *Grid) Count() int {
 	return len(g.tasks)
 }
 
+// WaitForTasks returns when n tasks were accepted.
+func (g *Grid) WaitForTasks(n int) {
+	for {
+		g.mu.Lock()
+		accepted, changed := len(g.tasks), g.changed
+		g.mu.Unlock()
+		if accepted >= n {
+			return
+		}
+		<-changed
+	}
+}
+
 // Tasks returns all tasks as they stand.
 func (g *Grid) Tasks() []*pb.Task {
 	g.mu.Lock()
