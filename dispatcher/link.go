@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -44,7 +45,11 @@ func (d *Dispatcher) keepLink(ctx context.Context, w core.WorkerInfo) {
 		}
 		if connected {
 			pause.Reset()
-			log.Warn("stream to worker broke", "error", err)
+			level := slog.LevelWarn
+			if errors.Is(err, errWorkerEnded) { // as one that drains does
+				level = slog.LevelInfo
+			}
+			log.Log(ctx, level, "stream to worker broke", "error", err)
 		} else {
 			log.Debug("worker not reached", "error", err)
 			d.step(func(s *core.Scheduler) { s.Unreachable(w.ID, w.LeaseID, reason(err)) })
@@ -182,6 +187,9 @@ func nextFrame(messages []core.Message) (*pb.ProcessRequest, []core.Message) {
 	return frame, nil
 }
 
+// errWorkerEnded says that a worker ended its stream in good order.
+var errWorkerEnded = errors.New("the worker ended it")
+
 // takeIn gives what the worker says to the scheduler until the stream breaks.
 func (d *Dispatcher) takeIn(stream pb.WorkerService_ProcessClient, l *lane, worker string, frame *pb.ProcessResponse) error {
 	for {
@@ -191,7 +199,7 @@ func (d *Dispatcher) takeIn(stream pb.WorkerService_ProcessClient, l *lane, work
 		var err error
 		if frame, err = stream.Recv(); err != nil {
 			if errors.Is(err, io.EOF) {
-				return errors.New("the worker ended it")
+				return errWorkerEnded
 			}
 			return err
 		}

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"taskgrid/internal/process"
 )
 
 const (
@@ -23,7 +25,7 @@ type engine struct {
 	handlers  map[string]Handler
 	maxResult int // bytes
 	log       *slog.Logger
-	taskLog   *budget // for the lines about single tasks
+	taskLog   process.LineBudget // for the lines about single tasks
 	metrics   *metrics
 
 	mu      sync.Mutex
@@ -39,7 +41,6 @@ func newEngine(cfg Config, m *metrics) *engine {
 		handlers:  cfg.Handlers,
 		maxResult: cfg.MaxResult,
 		log:       cfg.Log,
-		taskLog:   &budget{},
 		metrics:   m,
 		slots: NewSlots(Limits{
 			Capacity:     cfg.Capacity,
@@ -211,7 +212,7 @@ func (e *engine) finish(o Outcome) {
 	tell, dropped := e.slots.Finish(o)
 	if dropped > 0 {
 		e.metrics.dropped.Add(float64(dropped))
-		if e.taskLog.allows(time.Now()) {
+		if e.taskLog.Allows(time.Now()) {
 			e.log.Warn("too many outcomes without acknowledgement: the oldest are dropped", "dropped", dropped, "kept", e.slots.Load().Unacknowledged)
 		}
 	}

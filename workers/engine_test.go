@@ -101,23 +101,3 @@ func TestAStreamThatComesWhenTheWorkerEndsIsEnded(t *testing.T) {
 		t.Errorf("it goes on, or ends with %v", s.reason)
 	}
 }
-
-func TestLogLinesAboutTasksHaveABudget(t *testing.T) {
-	var b budget
-	now := time.Unix(1e9, 0)
-	count := func() (n int) {
-		for range 1000 {
-			if b.allows(now) {
-				n++
-			}
-		}
-		return n
-	}
-	if n := count(); n != linesPerSecond {
-		t.Errorf("%d lines in one second, want %d", n, linesPerSecond)
-	}
-	now = now.Add(time.Second)
-	if n := count(); n != linesPerSecond {
-		t.Errorf("%d lines in the next second, want %d", n, linesPerSecond)
-	}
-}

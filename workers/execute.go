@@ -94,7 +94,7 @@ func (e *engine) logEnd(now time.Time, a *Attempt, o Outcome, err error) {
 // all are written.
 func (e *engine) mayLog(now time.Time, level slog.Level) bool {
 	ctx := context.Background()
-	return e.log.Enabled(ctx, level) && (e.log.Enabled(ctx, slog.LevelDebug) || e.taskLog.allows(now))
+	return e.log.Enabled(ctx, level) && (e.log.Enabled(ctx, slog.LevelDebug) || e.taskLog.Allows(now))
 }
 
 // logTask writes a line about one attempt. The logger itself bears the worker_id.

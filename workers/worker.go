@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
+	"taskgrid/internal/discovery"
 	"taskgrid/internal/process"
 	"taskgrid/internal/rpc"
 	pb "taskgrid/proto/taskgrid/v1"
@@ -190,7 +191,7 @@ func (w *Worker) register(address string) (*registration, error) {
 
 // describe returns the worker as the name services are to enter it.
 func (w *Worker) describe() (*pb.RegisterWorkerRequest, error) {
-	address, err := ownAddress(w.cfg.Advertise, w.cfg.Listener.Addr(), w.names.current())
+	address, err := discovery.OwnAddress(w.cfg.Advertise, w.cfg.Listener.Addr(), w.names.current())
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -108,9 +109,8 @@ func runDispatcher(ctx context.Context, f dispatcherFlags, log *slog.Logger) (er
 	group.Go(func() error { return process.ServeGRPC(ctx, server, lis, dispatcherGrace) })
 	group.Go(func() error { return d.ReportHealth(ctx, health) })
 	group.Go(func() error {
-		address, err := discovery.OwnAddress(ctx, f.advertise, lis.Addr(), f.cfg.NameServices)
-		if err != nil || address == "" {
-			return err
+		address := func() (string, error) {
+			return discovery.OwnAddress(f.advertise, lis.Addr(), strings.Split(f.cfg.NameServices, ","))
 		}
 		return discovery.Announce(ctx, f.cfg.NameServices, f.cfg.Journal.ID, address, d.Leading, log)
 	})

@@ -214,7 +214,7 @@ func TestAnnounceTellsEveryNameServiceEachSecondAndANewTermAtOnce(t *testing.T) 
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() {
-			done <- discovery.Announce(ctx, nameA+","+nameB, "d1", d1, func() (uint64, bool) { n := term.Load(); return n, n > 0 },
+			done <- discovery.Announce(ctx, nameA+","+nameB, "d1", func() (string, error) { return d1, nil }, func() (uint64, bool) { n := term.Load(); return n, n > 0 },
 				slog.New(slog.NewTextHandler(&log, nil)), net.Option())
 		}()
 		time.Sleep(9500 * time.Millisecond)

@@ -24,11 +24,13 @@ const (
 	// maxStreams bounds the calls that one connection may have open; it leaves room for 10,000 watchers.
 	maxStreams = 16384
 
-	// keepaliveTime is how long a connection may be silent before it is probed, keepaliveTimeout how long the probe may
-	// stay unanswered. Together they are the time after which a pulled cable or a paused container is noticed; it is
-	// shorter than the 10 s after which the name service calls a worker OFFLINE.
-	keepaliveTime    = 4 * time.Second
-	keepaliveTimeout = 3 * time.Second
+	// A connection that is silent is probed, by the server after serverProbe, by the client after clientProbe (grpc-go
+	// allows it no less), and is given up when the probe stays unanswered for probeTimeout. On Linux grpc-go also sets
+	// the last one as TCP_USER_TIMEOUT: data that is not acknowledged for so long ends the connection. That is how a
+	// pulled cable or a paused container is noticed.
+	serverProbe  = 4 * time.Second
+	clientProbe  = 10 * time.Second
+	probeTimeout = 3 * time.Second
 )
 
 // NewServer returns a server with the grid's limits, keepalive, reflection and grpc.health.v1, and its health service.
@@ -39,9 +41,10 @@ func NewServer(extra ...grpc.ServerOption) (*grpc.Server, *health.Server) {
 		grpc.MaxRecvMsgSize(MaxMessage),
 		grpc.MaxSendMsgSize(MaxMessage),
 		grpc.MaxConcurrentStreams(maxStreams),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
-		// Clients probe as often as the server does; without this grpc-go closes their connections ("too_many_pings").
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveTime / 2, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: serverProbe, Timeout: probeTimeout}),
+		// Clients may probe more often than grpc-go's default of 5 minutes; without this it closes their connections
+		// ("too_many_pings").
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: clientProbe / 2, PermitWithoutStream: true}),
 		grpc.ChainUnaryInterceptor(unaryServerID),
 		grpc.ChainStreamInterceptor(streamServerID),
 	}, extra...)
@@ -57,7 +60,7 @@ func Dial(target, sender string, extra ...grpc.DialOption) (*grpc.ClientConn, er
 	opts := append([]grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: clientProbe, Timeout: probeTimeout}),
 		grpc.WithConnectParams(connectParams),
 		grpc.WithChainUnaryInterceptor(unaryClientID(sender)),
 		grpc.WithChainStreamInterceptor(streamClientID(sender)),
