@@ -183,6 +183,18 @@ func TestALeaderWhoseClockIsBehindGivesNoAttemptMoreTimeThanItsTimeout(t *testin
 	l.expect(Retrying, 1, 2)
 }
 
+func TestALeaderWhoseClockIsBehindMakesNobodyWaitLonger(t *testing.T) {
+	l := newLeader(t)
+	w := l.worker("a", 1, "sum")
+	retrying, expiring := l.submit(Spec{Type: "sum"}), l.submit(Spec{QueueTimeout: time.Second})
+	w.end(w.one(), EndRetryable, "no luck")
+	l.restart(-time.Hour)
+	l.pass(100 * time.Millisecond)
+	l.expect(Queued, retrying)
+	l.pass(900 * time.Millisecond)
+	l.expect(Failed, expiring)
+}
+
 func TestACancelReachesAnAttemptBeforeItsWorkerIsBack(t *testing.T) {
 	l, w, held := adopted(t, time.Second)
 	l.cancel(1)

@@ -120,7 +120,11 @@ func byID(a, b *worker) int {
 
 // know makes a type known to the machine, so that tasks of it are accepted from now on and after a restart.
 func (s *Scheduler) know(typ string) {
-	if s.m.Known(typ) || s.asked[typ] || len(s.asked)+len(s.m.types) >= s.cfg.MaxTypes {
+	if s.m.Known(typ) || s.asked[typ] {
+		return
+	}
+	maps.DeleteFunc(s.asked, func(typ string, _ bool) bool { return s.m.Known(typ) })
+	if len(s.asked)+len(s.m.types) >= s.cfg.MaxTypes {
 		return
 	}
 	s.asked[typ] = true

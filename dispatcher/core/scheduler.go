@@ -42,8 +42,9 @@ type Scheduler struct {
 	timers   timers
 	turns    uint64
 	links    Link
-	asked    map[string]bool // types proposed as known
+	asked    map[string]bool // types proposed as known; know drops those that are
 	goal     uint64          // how many tasks will have been forgotten once the last Forget is applied
+	ended    int             // tasks since retain was called last
 	oddities map[string]uint64
 
 	records  [][]byte  // to be proposed, in order
@@ -66,7 +67,7 @@ func NewScheduler(cfg Config, m *Machine, term uint64, now time.Time) *Scheduler
 		case Queued:
 			queued = append(queued, t)
 		case Retrying:
-			s.wait(t, time.Duration(t.RetryAt-At(now))*time.Microsecond)
+			s.rest(t)
 		case Dispatched, Processing:
 			s.orphan(t)
 		}
@@ -187,9 +188,17 @@ func (s *Scheduler) Changed(t *Task, from State) {
 	case Queued:
 		s.enqueue(t, from == Dispatched)
 	case Retrying:
-		s.wait(t, time.Duration(t.RetryAt-At(s.now))*time.Microsecond)
+		s.rest(t)
+	case Completed, Failed, Cancelled:
+		if s.ended++; s.ended >= retainEvery {
+			s.retain()
+		}
 	}
 }
+
+// retainEvery is after how many tasks that ended others are forgotten, if the next tick does not come first: at a high
+// rate, ticks alone would let go of fewer than end.
+const retainEvery = 256
 
 // land takes down an attempt that the machine has ended.
 func (s *Scheduler) land(f *flight) {
@@ -218,8 +227,15 @@ func (s *Scheduler) enqueue(t *Task, front bool) {
 	}
 	q.dirty = true
 	if t.QueueTimeout > 0 && t.Attempt == 0 {
-		s.wait(t, t.QueueTimeout-s.now.Sub(t.Created.Time()))
+		s.wait(t, min(t.QueueTimeout, t.QueueTimeout-s.now.Sub(t.Created.Time())))
 	}
+}
+
+// rest sets the clock for a task that waits out its backoff. Clocks of leaders differ: it rests no longer than was meant
+// when it began to.
+func (s *Scheduler) rest(t *Task) {
+	began := t.steps[len(t.steps)-1].At
+	s.wait(t, time.Duration(min(t.RetryAt-began, t.RetryAt-At(s.now)))*time.Microsecond)
 }
 
 func (s *Scheduler) wait(t *Task, d time.Duration) {
@@ -241,6 +257,7 @@ func (s *Scheduler) queue(typ string) *queue {
 
 // retain lets go of terminal tasks that are too many, too old or too large.
 func (s *Scheduler) retain() {
+	s.ended = 0
 	if s.m.Forgotten() < s.goal {
 		return // the last Forget is not applied yet
 	}
