@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"testing"
+	"time"
 )
 
 // A journal entry is under a checksum, so what the machine reads is what some version of this program wrote. These
@@ -84,7 +85,8 @@ func FuzzRestore(f *testing.F) {
 		if err := NewMachine(16).Restore(bytes.NewReader(again)); err != nil {
 			t.Fatalf("restored, written and not restored: %v", err)
 		}
-		// Whatever stood in it, the machine works.
+		// Whatever stood in it, machine and scheduler work.
+		lead(t, m, 9).pass(time.Second)
 		if _, err := m.Apply(Encode(&Submit{Spec: &Spec{Type: "a", Key: "k"}})); err != nil {
 			t.Fatal(err)
 		}

@@ -85,6 +85,9 @@ func (m *Machine) Restore(from io.Reader) error {
 	f.frame(func(r *reader) {
 		fresh.lastID, fresh.events.last = r.uint(), r.uint()
 		types, events, tasks, finished = r.uint(), r.uint(), r.uint(), r.uint()
+		if last := max(fresh.lastID, fresh.events.last); last > maxCount && r.err == nil {
+			r.err = fmt.Errorf("core: %d tasks or events cannot have been", last)
+		}
 	})
 	f.repeat(types, func(r *reader) {
 		st := r.stats()
@@ -126,16 +129,22 @@ func (m *Machine) Restore(from io.Reader) error {
 	return nil
 }
 
-// maxSpan bounds how far apart the ids of kept tasks may lie: the list of pages for more would take 8 GB by itself.
+// maxCount bounds the numbers of tasks and events, so that counting on from damaged ones does not wrap around.
+const maxCount = math.MaxInt64
+
+// maxSpan bounds how far apart the ids of kept tasks may lie, and with it what damaged ids cost: the table's list of
+// blocks takes 8 MB then. At 10,000 tasks a second, one of them would have to stay for three years.
 const maxSpan = 1 << 40
 
 // adopt enters a task that a snapshot holds; before is the id of the one entered last, 0 for the first.
 func (m *Machine) adopt(t *Task, before uint64) error {
 	switch {
-	case t.ID <= before || t.ID > m.lastID || before > 0 && t.ID-m.tasks.base*pageSize > maxSpan:
+	case t.ID <= before || t.ID > m.lastID || before > 0 && t.ID-m.tasks.base*blockSize > maxSpan:
 		return fmt.Errorf("core: task %d after task %d, of %d, cannot be", t.ID, before, m.lastID)
 	case t.State != Queued && t.State != Retrying && !t.State.Running() && !t.State.Terminal():
 		return fmt.Errorf("core: task %d rests in state %v, which cannot be", t.ID, t.State)
+	case t.State != Queued && len(t.steps) == 0:
+		return fmt.Errorf("core: task %d is in state %v, and its history does not say how", t.ID, t.State)
 	}
 	t.Type, t.WorkerID, t.LeaseID = m.texts.get(t.Type), m.texts.get(t.WorkerID), m.texts.get(t.LeaseID)
 	for i := range t.steps {

@@ -141,16 +141,17 @@ func forged(lastID uint64, tasks []*Task, finished ...uint64) []byte {
 	s := &snapshot{lastID: lastID, finished: finished}
 	s.tasks.count = len(tasks)
 	for i := range tasks { // in the order given, which put would not keep
-		p := new(page)
-		p.tasks[0] = tasks[i]
-		s.tasks.pages = append(s.tasks.pages, p)
+		b := &block{pages: [blockPages]*page{{tasks: [pageSize]*Task{tasks[i]}}}}
+		s.tasks.blocks = append(s.tasks.blocks, b)
 	}
 	s.WriteTo(&buf)
 	return buf.Bytes()
 }
 
 func TestASnapshotThatContradictsItselfIsRefused(t *testing.T) {
-	task := func(id uint64, s State) *Task { return &Task{Spec: &Spec{Type: "sum"}, ID: id, State: s} }
+	task := func(id uint64, s State) *Task {
+		return &Task{Spec: &Spec{Type: "sum"}, ID: id, State: s, steps: []Step{{To: s}}}
+	}
 	for what, data := range map[string][]byte{
 		"id 0":                         forged(9, []*Task{task(0, Queued)}),
 		"an id not given out":          forged(9, []*Task{task(10, Queued)}),
@@ -163,6 +164,8 @@ func TestASnapshotThatContradictsItselfIsRefused(t *testing.T) {
 		"finished, and is not":         forged(9, []*Task{task(1, Queued)}, 1),
 		"finished, and is not there":   forged(9, nil, 1),
 		"finished twice":               forged(9, []*Task{task(1, Failed), task(2, Failed)}, 1, 1),
+		"more tasks than can be":       forged(1<<63, nil),
+		"no history":                   forged(9, []*Task{{Spec: &Spec{Type: "sum"}, ID: 1, State: Retrying}}),
 		"terminal, and not finished":   forged(9, []*Task{task(1, Failed), task(2, Failed)}, 1),
 	} {
 		if err := NewMachine(10).Restore(bytes.NewReader(data)); err == nil {

@@ -1,14 +1,24 @@
 package core
 
-// table finds a task by its id. Ids are given out in order, so it is a list of pages; a page whose tasks are all
-// forgotten is let go.
+// table finds a task by its id. Ids are given out in order, so it is a list of pages, in blocks. A page or a block whose
+// tasks are all forgotten is let go: what a task costs that stays while thousands of millions come and go is 8 bytes for
+// each million.
 type table struct {
-	pages []*page // page i holds the ids from i*pageSize on, counted from base
-	base  uint64  // number of pages already let go at the front
-	count int     // tasks in it
+	blocks []*block // block i holds the ids from i*blockSize on, counted from base
+	base   uint64   // number of blocks already let go at the front
+	count  int      // tasks in it
 }
 
-const pageSize = 1024
+const (
+	pageSize   = 1024
+	blockPages = 1024
+	blockSize  = blockPages * pageSize
+)
+
+type block struct {
+	pages [blockPages]*page
+	used  int
+}
 
 type page struct {
 	tasks [pageSize]*Task
@@ -24,26 +34,30 @@ func (tb *table) get(id uint64) *Task {
 }
 
 func (tb *table) page(id uint64) *page {
-	n := id / pageSize
-	if n < tb.base || n-tb.base >= uint64(len(tb.pages)) {
+	n := id / blockSize
+	if n < tb.base || n-tb.base >= uint64(len(tb.blocks)) || tb.blocks[n-tb.base] == nil {
 		return nil
 	}
-	return tb.pages[n-tb.base]
+	return tb.blocks[n-tb.base].pages[id/pageSize%blockPages]
 }
 
-// put enters or replaces a task.
+// firstPage returns the number of the first page that holds a task; 0 when none does.
+func (tb *table) firstPage() uint64 {
+	if len(tb.blocks) > 0 {
+		for i, p := range tb.blocks[0].pages {
+			if p != nil {
+				return tb.base*blockPages + uint64(i)
+			}
+		}
+	}
+	return 0
+}
+
+// put enters or replaces a task. A task that is not in it has a higher id than all that are.
 func (tb *table) put(t *Task) {
-	n := t.ID / pageSize
-	if len(tb.pages) == 0 {
-		tb.base = n
-	}
-	for n-tb.base >= uint64(len(tb.pages)) {
-		tb.pages = append(tb.pages, nil)
-	}
-	p := tb.pages[n-tb.base]
+	p := tb.page(t.ID)
 	if p == nil {
-		p = new(page)
-		tb.pages[n-tb.base] = p
+		p = tb.addPage(t.ID)
 	}
 	slot := &p.tasks[t.ID%pageSize]
 	if *slot == nil {
@@ -53,6 +67,26 @@ func (tb *table) put(t *Task) {
 	*slot = t
 }
 
+// addPage makes the page for an id.
+func (tb *table) addPage(id uint64) *page {
+	n := id / blockSize
+	if len(tb.blocks) == 0 {
+		tb.base = n
+	}
+	for n-tb.base >= uint64(len(tb.blocks)) {
+		tb.blocks = append(tb.blocks, nil)
+	}
+	b := tb.blocks[n-tb.base]
+	if b == nil {
+		b = new(block)
+		tb.blocks[n-tb.base] = b
+	}
+	p := new(page)
+	b.pages[id/pageSize%blockPages] = p
+	b.used++
+	return p
+}
+
 // remove forgets a task.
 func (tb *table) remove(id uint64) {
 	p := tb.page(id)
@@ -60,25 +94,37 @@ func (tb *table) remove(id uint64) {
 		return
 	}
 	p.tasks[id%pageSize] = nil
-	p.used--
 	tb.count--
-	if p.used > 0 {
+	if p.used--; p.used > 0 {
 		return
 	}
-	tb.pages[id/pageSize-tb.base] = nil
-	for len(tb.pages) > 0 && tb.pages[0] == nil {
-		tb.pages = tb.pages[1:]
+	n := id/blockSize - tb.base
+	b := tb.blocks[n]
+	b.pages[id/pageSize%blockPages] = nil
+	if b.used--; b.used > 0 {
+		return
+	}
+	tb.blocks[n] = nil
+	for len(tb.blocks) > 0 && tb.blocks[0] == nil {
+		tb.blocks = tb.blocks[1:]
 		tb.base++
 	}
 }
 
-// clone copies the pages, so that they can be read while the original changes. One million tasks take 8 MB.
+// clone copies blocks and pages, so that they can be read while the original changes. One million tasks take 8 MB.
 func (tb *table) clone() table {
-	c := table{pages: make([]*page, len(tb.pages)), base: tb.base, count: tb.count}
-	for i, p := range tb.pages {
-		if p != nil {
-			copied := *p
-			c.pages[i] = &copied
+	c := table{blocks: make([]*block, len(tb.blocks)), base: tb.base, count: tb.count}
+	for i, b := range tb.blocks {
+		if b == nil {
+			continue
+		}
+		copied := *b
+		c.blocks[i] = &copied
+		for j, p := range copied.pages {
+			if p != nil {
+				tasks := *p
+				copied.pages[j] = &tasks
+			}
 		}
 	}
 	return c
@@ -86,13 +132,18 @@ func (tb *table) clone() table {
 
 // each calls do for every task, in the order of the ids.
 func (tb *table) each(do func(*Task)) {
-	for _, p := range tb.pages {
-		if p == nil {
+	for _, b := range tb.blocks {
+		if b == nil {
 			continue
 		}
-		for _, t := range p.tasks {
-			if t != nil {
-				do(t)
+		for _, p := range b.pages {
+			if p == nil {
+				continue
+			}
+			for _, t := range p.tasks {
+				if t != nil {
+					do(t)
+				}
 			}
 		}
 	}

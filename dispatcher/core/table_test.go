@@ -16,7 +16,7 @@ func TestTheTableIsAMapOfGrowingIds(t *testing.T) {
 		kept := func() []uint64 { return slices.Sorted(maps.Keys(model)) }
 		t.Repeat(map[string]func(*rapid.T){
 			"enter": func(t *rapid.T) {
-				stride := rapid.SampledFrom([]uint64{1, 7, 300, pageSize, 3*pageSize + 1}).Draw(t, "stride")
+				stride := rapid.SampledFrom([]uint64{1, 7, 300, pageSize, 3*pageSize + 1, blockSize + 7, 5 * blockSize}).Draw(t, "stride")
 				for range rapid.SampledFrom([]int{1, 3, 100}).Draw(t, "n") {
 					model[next] = &Task{ID: next}
 					tb.put(model[next])
@@ -62,8 +62,20 @@ func compareTable(t *rapid.T, tb *table, model map[uint64]*Task, next uint64) {
 			t.Fatalf("task %d was never entered", id)
 		}
 	}
-	if len(ids) == 0 && len(tb.pages) > 0 || len(ids) > 0 && (tb.base != ids[0]/pageSize || tb.pages[0] == nil) {
-		t.Fatalf("%d pages from page %d on are kept for tasks from %v on", len(tb.pages), tb.base, ids[:min(1, len(ids))])
+	pages, kept := map[uint64]bool{}, 0
+	for _, id := range ids {
+		pages[id/pageSize] = true
+	}
+	for _, b := range tb.blocks {
+		if b != nil {
+			kept += b.used
+		}
+	}
+	if kept != len(pages) {
+		t.Fatalf("%d pages are kept, %d hold tasks", kept, len(pages))
+	}
+	if len(ids) == 0 && len(tb.blocks) > 0 || len(ids) > 0 && (tb.base != ids[0]/blockSize || tb.firstPage() != ids[0]/pageSize) {
+		t.Fatalf("%d blocks from block %d on, the first page %d, are kept for tasks from %v on", len(tb.blocks), tb.base, tb.firstPage(), ids[:min(1, len(ids))])
 	}
 }
 

@@ -61,7 +61,7 @@ func (m *Machine) Page(n uint64) []*Task {
 }
 
 // FirstPage returns the number of the first page that may hold a task.
-func (m *Machine) FirstPage() uint64 { return m.tasks.base }
+func (m *Machine) FirstPage() uint64 { return m.tasks.firstPage() }
 
 // maxForget bounds how many tasks one Forget lets go, so that applying it takes milliseconds.
 const maxForget = 10_000
