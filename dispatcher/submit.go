@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -41,41 +42,58 @@ func (d *Dispatcher) submit(subs []*submission, done func(error)) {
 		done(err)
 		return
 	}
-	records := make([][]byte, 0, len(accepted))
-	at := core.At(time.Now())
-	for _, s := range accepted {
-		records = append(records, core.Encode(&core.Submit{At: at, Spec: s.spec}))
-	}
-	release := func() {
+	d.enter(accepted, core.At(time.Now()), func(err error) {
 		d.mu.Lock()
-		defer d.mu.Unlock()
 		d.reserved -= len(accepted)
 		d.reservedB -= bytes
+		d.mu.Unlock()
+		done(err)
+	})
+}
+
+// enter makes admitted submissions durable, and then calls done like submit. Many go one piece after the other, each of
+// a size that the journal takes. What a full journal does not take is refused.
+func (d *Dispatcher) enter(subs []*submission, at core.Instant, done func(error)) {
+	records := make([][]byte, 0, len(subs))
+	for size := 0; len(records) < len(subs) && size < proposeBytes; {
+		rec := core.Encode(&core.Submit{At: at, Spec: subs[len(records)].spec})
+		records, size = append(records, rec), size+len(rec)
 	}
 	if len(records) == 0 {
 		done(nil)
 		return
 	}
-	err = d.journal.Propose(records, func(results []any, err error) {
-		release()
+	err := d.journal.Propose(records, func(results []any, err error) {
+		if err == nil {
+			err = decideAll(subs[:len(records)], results)
+		}
 		if err != nil {
 			done(err)
 			return
 		}
-		for i, s := range accepted {
-			submitted, ok := results[i].(core.Submitted)
-			if !ok { // the journal holds what this program cannot read: the process is ending
-				done(journal.ErrUnknown)
-				return
-			}
-			s.decide(submitted)
+		d.enter(subs[len(records):], at, done)
+	})
+	switch {
+	case errors.Is(err, journal.ErrFull):
+		for _, s := range subs {
+			s.refuse(codes.ResourceExhausted, "the journal cannot keep up; try again later")
 		}
 		done(nil)
-	})
-	if err != nil {
-		release()
+	case err != nil:
 		done(err)
 	}
+}
+
+// decideAll takes what the machine made of submissions.
+func decideAll(subs []*submission, results []any) error {
+	for i, s := range subs {
+		submitted, ok := results[i].(core.Submitted)
+		if !ok { // the journal holds what this program cannot read: the process is ending
+			return journal.ErrUnknown
+		}
+		s.decide(submitted)
+	}
+	return nil
 }
 
 // admit refuses what is of an unknown type or has no room, and reserves room for the rest.

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"taskgrid/client"
 	"taskgrid/dispatcher"
@@ -226,21 +225,23 @@ func fullJournal(t *testing.T) (*Grid, *Dispatcher) {
 	return g, d
 }
 
-func TestAFullJournalIsSaidOnARunStream(t *testing.T) {
+func TestAFullJournalRefusesEachTaskInWords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, d := fullJournal(t)
 		api := d.API()
 		for range 50 { // some meet a journal that has something pending
 			r := openRun(t, t.Context(), api)
-			for ref := uint64(0); ref < 20; ref++ {
-				task := &pb.RunTask{Ref: ref, Spec: &pb.TaskSpec{Type: "reverse", Payload: "ab"}}
-				if r.Send(&pb.RunTasksRequest{Tasks: []*pb.RunTask{task}}) != nil {
-					break // it was ended
-				}
+			for ref := range uint64(20) {
+				r.submit(ref, &pb.TaskSpec{Type: "reverse", Payload: "ab"})
 			}
 			r.CloseSend()
-			if err := r.rest(); status.Code(err) != codes.ResourceExhausted && (err != nil || len(r.acks) < 20) {
+			if err := r.rest(); err != nil || len(r.acks) != 20 {
 				t.Fatalf("the stream ended with %v after %d acknowledgements of 20", err, len(r.acks))
+			}
+			for _, result := range r.acks {
+				if result.Error != nil {
+					expectRefusal(t, "a full journal", result, codes.ResourceExhausted, "try again")
+				}
 			}
 		}
 	})
