@@ -53,7 +53,9 @@ func (s *Scheduler) Progress(link Link, task uint64, token Token, share float32)
 func (s *Scheduler) Outcome(link Link, o Outcome) string {
 	f, odd := s.find(link, o.Task, o.Token)
 	if f == nil {
-		s.dismiss(link, o.Task, o.Token)
+		if s.dismiss(link, o.Task, o.Token) && odd == OddDuplicate {
+			return "" // the task was cancelled while it ran: its worker was asked to say when the handler has returned
+		}
 		return s.odd(odd)
 	}
 	w := f.worker

@@ -53,6 +53,10 @@ func TestACancelReachesTheHandlersContext(t *testing.T) {
 		}
 		g.Client().Cancel(g.Context(), "", queued)
 		<-ended
+		time.Sleep(time.Second)
+		if odd := g.Status().Oddities; len(odd) != 0 {
+			t.Errorf("that the handlers returned is counted as odd: %v", odd)
+		}
 	})
 }
 
