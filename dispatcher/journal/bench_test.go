@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -27,6 +28,7 @@ func benchDirectory(b *testing.B) string {
 	return dir
 }
 
+// BenchmarkLoneCommit shows the way of one record when nothing else is going on.
 func BenchmarkLoneCommit(b *testing.B) {
 	j := start(b, Config{Directory: benchDirectory(b)}, new(counter))
 	j.lead()
@@ -48,9 +50,10 @@ func BenchmarkLoneCommit(b *testing.B) {
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
 }
 
+// BenchmarkProposers shows the group commit: records per entry, and per second.
 func BenchmarkProposers(b *testing.B) {
 	for _, proposers := range []int{8, 64, 256} {
-		b.Run(time.Duration(proposers).String()[:len(time.Duration(proposers).String())-2], func(b *testing.B) { benchmarkProposers(b, proposers) })
+		b.Run(fmt.Sprint(proposers), func(b *testing.B) { benchmarkProposers(b, proposers) })
 	}
 }
 

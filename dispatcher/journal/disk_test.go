@@ -194,11 +194,14 @@ func TestAFailedWriteStopsTheJournal(t *testing.T) {
 			t.Fatal(err)
 		}
 		var mu sync.Mutex
-		writes, failed := 0, false
+		writes, leads, failed := 0, false, false
 		j.guard.inject = func(op string) faultKind {
 			mu.Lock()
 			defer mu.Unlock()
-			if writes++; writes < 12 || failed {
+			if leads {
+				writes++
+			}
+			if writes != 8 || failed {
 				return faultNone
 			}
 			failed = true
@@ -207,6 +210,9 @@ func TestAFailedWriteStopsTheJournal(t *testing.T) {
 		r := &running{Journal: j, t: t, stop: func() {}, done: make(chan error, 1)}
 		go func() { r.done <- j.Run(t.Context()) }()
 		r.lead()
+		mu.Lock()
+		leads = true
+		mu.Unlock()
 		var proposed, acknowledged []string
 		for i := 0; ; i++ {
 			line := fmt.Sprintf("line %d", i)
@@ -256,7 +262,7 @@ func TestACutLogIsRefused(t *testing.T) {
 			j, err := Open(quick(Config{Directory: dir}), sm)
 			if err == nil {
 				r := &running{Journal: j, t: t, done: make(chan error, 1)}
-				ctx, cancel := context.WithCancel(t.Context())
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 				go func() { r.done <- j.Run(ctx) }()
 				select {
 				case <-j.Leadership():

@@ -70,9 +70,7 @@ func TestWhatComesWhileTheDiskIsBusyIsOneEntry(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if i == 0 {
-				synctest.Wait() // the first is on its way
-			}
+			synctest.Wait() // the first is on its way, the others wait
 		}
 		began := time.Now()
 		if _, err := j.write("the last"); err != nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net"
 	"sync"
 	"time"
 
@@ -114,38 +113,14 @@ func (j *Journal) transport() (raft.Transport, error) {
 		_, t := raft.NewInmemTransport(raft.ServerAddress(j.cfg.ID))
 		return t, nil
 	}
-	l, err := net.Listen("tcp", j.cfg.RaftAddress)
+	s, err := listen(j.cfg.RaftListen, j.cfg.RaftAddress)
 	if err != nil {
 		return nil, fmt.Errorf("raft address: %w", err)
 	}
 	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream:  streams{l, address(j.cfg.RaftAddress)},
+		Stream:  s,
 		MaxPool: transportPool,
 		Timeout: transportTimeout,
 		Logger:  j.logger,
 	}), nil
 }
-
-// streams are TCP connections between nodes, known to each other by the addresses in Config and not by what those
-// resolve to today: a container may come back with another address.
-type streams struct {
-	net.Listener
-	self address
-}
-
-// Addr implements net.Listener.
-func (s streams) Addr() net.Addr { return s.self }
-
-// Dial implements raft.StreamLayer.
-func (s streams) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return net.DialTimeout("tcp", string(to), timeout)
-}
-
-// address is a host:port that is not resolved.
-type address string
-
-// Network implements net.Addr.
-func (a address) Network() string { return "tcp" }
-
-// String implements net.Addr.
-func (a address) String() string { return string(a) }

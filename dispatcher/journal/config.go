@@ -1,0 +1,138 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// StateMachine is what the records change.
+type StateMachine interface {
+	// Apply applies records in order and returns one result per record, or nil when there is nothing to say about
+	// any. It must be deterministic: every replica gets the same records. The records are valid until it returns.
+	// One goroutine at a time calls Apply, Snapshot and Restore.
+	Apply(records [][]byte) []any
+	// Snapshot returns a writer of the state as it is now. It must return quickly: WriteTo runs while Apply goes on.
+	Snapshot() io.WriterTo
+	// Restore replaces the state by one that such a writer has written.
+	Restore(r io.Reader) error
+}
+
+// Peer is a voting member of the cluster.
+type Peer struct {
+	ID      string // unique in the cluster, for ever the same
+	Address string // host:port of its raft port, as the others reach it
+}
+
+// Config says how a journal is kept. Directory and ID are required, everything else has a default.
+type Config struct {
+	Directory string // where the journal is kept; created when it does not exist; one node's alone
+	ID        string // this node's name in the cluster
+	Cluster   string // the cluster's name; default: whatever the directory says, a random one at the first start
+
+	// RaftAddress is the host:port at which the other nodes reach this one. Without it there is no port, and the
+	// node is a cluster of one.
+	RaftAddress string
+	// RaftListen is the host:port on which this node waits for the others; default RaftAddress.
+	RaftListen string
+	// Peers are the voters of a new cluster, this node among them; used at the first start only. Default: this node
+	// alone.
+	Peers []Peer
+	// Join keeps a new node from beginning a cluster: it waits until a member adds it.
+	Join bool
+
+	// HeartbeatTimeout and ElectionTimeout are raft's. Defaults: 50 ms without a RaftAddress, because there is nobody
+	// to wait for; 500 ms with one, which loses about a second when a leader dies and does not take a busy one for dead.
+	HeartbeatTimeout, ElectionTimeout time.Duration
+
+	MaxPendingBytes int64 // how much may wait to be made durable; default 256 MiB
+	SnapshotBytes   int64 // the least that is appended between two snapshots; default 64 MiB
+
+	Logger     *slog.Logger          // default: none
+	Registerer prometheus.Registerer // default: none
+
+	// Transport and Stores replace the network and the directory, for tests: with Stores nothing is read or locked.
+	Transport raft.Transport
+	Stores    *Stores
+
+	segmentBytes int // the size of a log file; tests have small ones
+}
+
+// Stores is where raft keeps what it must not forget. Tests give memory instead of a directory.
+type Stores struct {
+	Log       raft.LogStore
+	Stable    raft.StableStore
+	Snapshots raft.SnapshotStore
+}
+
+// Defaults of Config.
+const (
+	defaultMaxPendingBytes = 256 << 20
+	defaultSnapshotBytes   = 64 << 20
+	aloneTimeout           = 50 * time.Millisecond
+	clusterTimeout         = 500 * time.Millisecond
+)
+
+func (c *Config) setDefaults() error {
+	if c.ID == "" {
+		return errors.New("the node has no id")
+	}
+	if c.Directory == "" && c.Stores == nil {
+		return errors.New("no data directory")
+	}
+	if err := c.checkPeers(); err != nil {
+		return err
+	}
+	if len(c.Peers) > 1 && c.RaftAddress == "" && c.Transport == nil {
+		return errors.New("a node with peers needs a raft address")
+	}
+	if c.RaftListen == "" {
+		c.RaftListen = c.RaftAddress
+	}
+	timeout := aloneTimeout
+	if c.RaftAddress != "" || c.Transport != nil {
+		timeout = clusterTimeout
+	}
+	if c.HeartbeatTimeout == 0 {
+		c.HeartbeatTimeout = timeout
+	}
+	if c.ElectionTimeout == 0 {
+		c.ElectionTimeout = c.HeartbeatTimeout
+	}
+	if c.MaxPendingBytes == 0 {
+		c.MaxPendingBytes = defaultMaxPendingBytes
+	}
+	if c.SnapshotBytes == 0 {
+		c.SnapshotBytes = defaultSnapshotBytes
+	}
+	if c.segmentBytes == 0 {
+		c.segmentBytes = segmentBytes
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// checkPeers refuses a cluster in which this node is missing, or two nodes are one.
+func (c *Config) checkPeers() error {
+	ids, addresses := map[string]bool{}, map[string]bool{}
+	for _, p := range c.Peers {
+		if ids[p.ID] {
+			return fmt.Errorf("peer %q is named twice", p.ID)
+		}
+		if addresses[p.Address] {
+			return fmt.Errorf("peer address %s is named twice", p.Address)
+		}
+		ids[p.ID], addresses[p.Address] = true, true
+	}
+	if len(c.Peers) > 0 && !ids[c.ID] {
+		return fmt.Errorf("the peers do not include this node, %q", c.ID)
+	}
+	return nil
+}
