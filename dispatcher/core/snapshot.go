@@ -44,7 +44,7 @@ func (m *Machine) Snapshot() io.WriterTo {
 
 // WriteTo writes the snapshot.
 func (s *snapshot) WriteTo(to io.Writer) (int64, error) {
-	f := frameWriter{to: bufio.NewWriterSize(to, 1<<20)}
+	f := frameWriter{to: bufio.NewWriterSize(to, 1<<16)}
 	f.raw([]byte{snapshotVersion})
 	f.frame(func(w *writer) {
 		w.uint(s.lastID)
