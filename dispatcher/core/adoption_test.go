@@ -266,6 +266,27 @@ func TestTheSameLeaderMayBeginAgainInTheSameTerm(t *testing.T) {
 	}
 }
 
+func TestAWorkerIsNotHandedATokenThatItHasInVain(t *testing.T) {
+	// As above, with one worker: told to stop the one, it would give back the other.
+	l := newLeader(t)
+	w := l.worker("a", 2, "hash")
+	l.propose(&Submit{At: At(l.now), Spec: complete(t, Spec{})})
+	rec := l.journal[0]
+	l.journal = nil
+	l.m.Apply(rec)
+	l.flush()
+	lost := w.one()
+	l.term--
+	l.restart(0)
+	w.register()
+	w.hello(0, []Held{{lost.Task, lost.Token, true}}, nil)
+	w.none("which still has the token that it would get")
+	w.refuse(lost)
+	w.finish(w.one())
+	l.expect(Completed, lost.Task)
+	l.idle()
+}
+
 func TestTokensTellTermAndNumber(t *testing.T) {
 	token := NewToken(7, 3)
 	if token.Term() != 7 || token.Number() != 3 || fmt.Sprintf("%x", uint64(token)) != "700000003" {

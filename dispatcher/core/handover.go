@@ -78,8 +78,9 @@ func (s *Scheduler) handOverOne(q *queue) bool {
 func (s *Scheduler) pick(q *queue, t *Task) *worker {
 	var best *worker
 	ready := 0
+	next := ghost{t.ID, s.nextToken(t)}
 	for _, w := range q.workers {
-		if !w.ready(q, s.now) {
+		if _, haunted := w.ghosts[next]; haunted || !w.ready(q, s.now) {
 			continue
 		}
 		if best != nil && w.tried(t) != best.tried(t) {
@@ -95,6 +96,10 @@ func (s *Scheduler) pick(q *queue, t *Task) *worker {
 	}
 	return best
 }
+
+// nextToken returns the token of a task's next hand-over. A worker may have a ghost that bears it, from an earlier session
+// of the journal in the same term: it could not tell the two apart.
+func (s *Scheduler) nextToken(t *Task) Token { return NewToken(s.term, t.Attempt.Number()+1) }
 
 // tried tells whether the task's latest attempt was with this process.
 func (w *worker) tried(t *Task) bool { return t.Attempt != 0 && t.LeaseID == w.info.LeaseID }
@@ -125,7 +130,7 @@ func (s *Scheduler) handOver(q *queue, w *worker, t *Task) {
 	}
 	s.turns++
 	w.turn = s.turns
-	token := NewToken(s.term, t.Attempt.Number()+1)
+	token := s.nextToken(t)
 	f := &flight{
 		spec: t.Spec, token: token, worker: w, workerID: w.info.ID, leaseID: w.info.LeaseID,
 		handed: s.now, deadline: s.now.Add(t.AttemptTimeout), done: done,

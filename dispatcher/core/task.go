@@ -99,8 +99,10 @@ func (i Instant) Time() time.Time {
 }
 
 // Token fences an attempt: an answer counts only while it bears the token of the attempt that is current. The upper 32
-// bits are the raft term of the leader that handed over, the lower 32 the count of the task's hand-overs. No two
+// bits are the raft term of the leader that handed over, the lower 32 the count of the task's hand-overs. No two durable
 // hand-overs of a task bear the same one: a leader counts on from what is applied, and another leader has another term.
+// One that did not become durable may share its token with the next, when the same leader begins anew in the same term;
+// so an answer must also come from the worker that the attempt was handed to.
 type Token uint64
 
 // NewToken returns the token of the n-th hand-over, made by the leader of the term.
