@@ -11,7 +11,7 @@ import (
 )
 
 // files is the file system as raft-wal sees it. raft-wal's own does the same, but waits for a directory to be on disk
-// in a way that Windows refuses, and for a log file's times too, which nobody needs.
+// in a way that Windows refuses.
 type files struct {
 	*fs.FS
 }
@@ -59,7 +59,7 @@ type logFile struct {
 
 // Sync implements types.WritableFile.
 func (f *logFile) Sync() error {
-	if err := syncData(f.File); err != nil {
+	if err := f.File.Sync(); err != nil {
 		return err
 	}
 	if f.named.Load() {

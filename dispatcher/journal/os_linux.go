@@ -20,12 +20,3 @@ func preallocate(f *os.File, size int64) error {
 		}
 	}
 }
-
-// syncData waits until what was written to f is on disk. The file's times may lag: a tenth faster than Sync.
-func syncData(f *os.File) error {
-	for {
-		if err := unix.Fdatasync(int(f.Fd())); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
-}
