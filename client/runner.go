@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"iter"
 	"strconv"
 	"sync"
@@ -48,7 +49,7 @@ func (c *Client) RunAll(ctx context.Context, inFlight int, specs iter.Seq[*pb.Ta
 			}
 		})
 		err := c.persist(ctx, true, r.session)
-		if bad := context.Cause(ctx); bad != nil && bad != ctx.Err() {
+		if bad := context.Cause(ctx); bad != nil && !errors.Is(bad, ctx.Err()) {
 			err = bad
 		}
 		cancel(nil)

@@ -118,7 +118,9 @@ func (s *eventStreams) stream(ctx context.Context, e *eventWriter, f *follower, 
 		}
 	}
 	cancel()
-	<-ended
+	if err := <-ended; err != nil {
+		s.log.Debug("event stream: the reader is gone", "error", err)
+	}
 }
 
 // showDocuments writes the documents that the reader asked for, and returns a channel that is closed when there are newer

@@ -41,7 +41,7 @@ type registration struct {
 }
 
 // run keeps the registration until ctx ends.
-func (r *registration) run(ctx context.Context) error {
+func (r *registration) run(ctx context.Context) {
 	pause := newPause()
 	for ctx.Err() == nil {
 		interval, err := r.register(ctx)
@@ -53,7 +53,6 @@ func (r *registration) run(ctx context.Context) error {
 		pause.Reset()
 		r.keepAlive(ctx, interval)
 	}
-	return nil
 }
 
 // keepAlive sends heartbeats until the name service does not know the lease, or ctx ends.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"time"
 )
 
 // snapshotVersion is the first byte of a snapshot.
@@ -243,7 +242,7 @@ func (r *reader) task() *Task {
 	t := &Task{Spec: r.spec(), ID: r.uint(), State: State(r.byte()), Order: r.uint(), Attempt: Token(r.uint()),
 		WorkerID: r.text(), LeaseID: r.text(), Result: r.text(), Error: r.text(),
 		Created: r.instant(), QueuedAt: r.instant(), DispatchedAt: r.instant(), Ended: r.instant(), RetryAt: r.instant(),
-		Duration: time.Duration(r.span()), Attempts: r.uint16(), Redeliveries: r.uint16(), dropped: r.uint32()}
+		Duration: r.span(), Attempts: r.uint16(), Redeliveries: r.uint16(), dropped: r.uint32()}
 	for n := r.list(); n > 0 && r.err == nil; n-- {
 		t.steps = append(t.steps, Step{At: r.instant(), WorkerID: r.text(), Reason: r.text(), Attempt: r.uint32(), From: State(r.byte()), To: State(r.byte())})
 	}

@@ -146,7 +146,7 @@ func TestAWorkerThatASettledNameServiceDoesNotListIsGone(t *testing.T) {
 		ns.Kill()
 		w.Kill()
 		start := time.Now()
-		ns = g.StartNameService()
+		g.StartNameService()
 		gone := g.AwaitChange(0, "w", "state", "").Time.AsTime().Sub(start).Round(time.Millisecond)
 		if gone < Times.UnhealthyAfter || gone > Times.UnhealthyAfter+time.Second {
 			t.Errorf("the worker was gone %v after the name service came back, want when that is settled, after %v", gone, Times.UnhealthyAfter)

@@ -80,7 +80,7 @@ func TestNothingAcceptedIsLostByARestart(t *testing.T) {
 				time.Sleep(1500 * time.Millisecond)
 				end(d)
 				time.Sleep(time.Second)
-				d = d.Restart()
+				d.Restart()
 				for id, task := range <-told {
 					if task.State != pb.TaskState_TASK_STATE_COMPLETED {
 						t.Errorf("task %d ended %v: %s", id, task.State, task.Error)
@@ -103,7 +103,7 @@ func TestAKeyIsRememberedThroughARestart(t *testing.T) {
 		first := g.SubmitSpec(spec)
 		g.WaitOne(first)
 		d.Kill()
-		d = d.Restart()
+		d.Restart()
 		results := g.Client().SubmitMany(g.Context(), []*pb.TaskSpec{spec, {Type: "reverse", Payload: "other", IdempotencyKey: "k"}})
 		if results[0].ID != first || !results[0].Duplicate {
 			t.Errorf("the same key and task again: got %+v, want the duplicate of %d", results[0], first)

@@ -310,7 +310,7 @@ func TestTheLibraryRunsAllThroughARestart(t *testing.T) {
 				time.Sleep(time.Second)
 				end(d)
 				time.Sleep(time.Second)
-				d = d.Restart()
+				d.Restart()
 				ended := <-done
 				if len(ended) != n {
 					t.Errorf("%d of %d tasks ended", len(ended), n)
