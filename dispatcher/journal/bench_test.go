@@ -20,7 +20,7 @@ func (c *counter) Restore(io.Reader) error      { return nil }
 
 // benchDirectory is on a real disk, which the system's temporary directory need not be.
 func benchDirectory(b *testing.B) string {
-	dir, err := os.MkdirTemp(".", "bench-*.tmp")
+	dir, err := os.MkdirTemp(".", "bench-*.tmp") //nolint:usetesting // b.TempDir may be in memory
 	if err != nil {
 		b.Fatal(err)
 	}

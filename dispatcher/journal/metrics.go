@@ -67,14 +67,13 @@ func newMetrics(to prometheus.Registerer, j *Journal) (*metrics, error) {
 }
 
 // unregister takes the metrics away, so that another journal of this process can have them.
-func (m *metrics) unregister() error {
+func (m *metrics) unregister() {
 	if m == nil || m.registerer == nil {
-		return nil
+		return
 	}
 	for _, c := range m.collectors {
 		m.registerer.Unregister(c)
 	}
-	return nil
 }
 
 // batch notes an entry that goes to raft.

@@ -155,7 +155,7 @@ func (g *Grid) Eventually(what string, do func(ctx context.Context) error) {
 	}
 }
 
-// Connected waits until the dispatcher has a stream to each of the workers.
+// Connected waits until the dispatcher has a stream to each of the workers, and takes tasks of their types.
 func (g *Grid) Connected(workers ...string) {
 	g.t.Helper()
 	c := g.Direct()
@@ -168,7 +168,16 @@ func (g *Grid) Connected(workers ...string) {
 		for _, w := range st.GetWorkers() {
 			links[w.GetWorker().GetWorkerId()] = w
 		}
+		known := map[string]bool{}
+		for _, typ := range st.GetTypes() {
+			known[typ.GetType()] = true
+		}
 		for _, id := range workers {
+			for _, typ := range links[id].GetWorker().GetTypes() {
+				if !known[typ] {
+					return fmt.Errorf("type %s of worker %s is not known yet", typ, id)
+				}
+			}
 			if w := links[id]; !w.GetConnected() || w.GetWorker().GetState() != pb.WorkerState_WORKER_STATE_ACTIVE {
 				return fmt.Errorf("worker %s is not connected: %v", id, w)
 			}
