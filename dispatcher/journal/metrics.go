@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -60,7 +59,8 @@ func newMetrics(to prometheus.Registerer, j *Journal) (*metrics, error) {
 	for i, c := range m.collectors {
 		if err := to.Register(c); err != nil {
 			m.collectors = m.collectors[:i]
-			return nil, errors.Join(err, m.unregister())
+			m.unregister()
+			return nil, err
 		}
 	}
 	return m, nil
