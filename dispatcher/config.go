@@ -1,7 +1,6 @@
 package dispatcher
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -14,6 +13,7 @@ import (
 
 	"taskgrid/dispatcher/core"
 	"taskgrid/dispatcher/journal"
+	"taskgrid/internal/discovery"
 	"taskgrid/internal/rpc"
 )
 
@@ -47,7 +47,7 @@ type Config struct {
 	// Dial and Resolve replace the network, for tests: how a worker or a name service is reached, and which addresses
 	// stand behind NameServices.
 	Dial    func(address string) (*grpc.ClientConn, error)
-	Resolve func(ctx context.Context, host string) ([]string, error)
+	Resolve discovery.Lookup
 }
 
 // DefaultConfig returns the defaults.

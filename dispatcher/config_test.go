@@ -1,10 +1,7 @@
 package dispatcher
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,35 +52,6 @@ func TestPausesDoubleUpToTheirBound(t *testing.T) {
 			if got := cfg.pause(n); got < mean/2 || got > mean*3/2 {
 				t.Fatalf("pause before retry %d: got %v, want %v ± half", n, got, mean)
 			}
-		}
-	}
-}
-
-func TestNameServicesAreResolvedToAllTheirAddresses(t *testing.T) {
-	broken := errors.New("no such host")
-	d := &Dispatcher{cfg: Config{Resolve: func(_ context.Context, host string) ([]string, error) {
-		switch host {
-		case "names":
-			return []string{"10.0.0.2", "10.0.0.1"}, nil
-		case "10.0.0.1":
-			return []string{"10.0.0.1"}, nil
-		}
-		return nil, broken
-	}}}
-	for list, want := range map[string][]string{
-		"names:1":             {"10.0.0.1:1", "10.0.0.2:1"},
-		"names:1, 10.0.0.1:1": {"10.0.0.1:1", "10.0.0.2:1"},
-		"10.0.0.1:1,names:2":  {"10.0.0.1:1", "10.0.0.1:2", "10.0.0.2:2"},
-	} {
-		d.cfg.NameServices = list
-		if got, err := d.resolve(t.Context()); err != nil || !slices.Equal(got, want) {
-			t.Errorf("%q: got %v, %v; want %v", list, got, err, want)
-		}
-	}
-	for _, list := range []string{"", "names", "names:1,nowhere:1"} {
-		d.cfg.NameServices = list
-		if got, err := d.resolve(t.Context()); err == nil {
-			t.Errorf("%q: got %v, want an error", list, got)
 		}
 	}
 }

@@ -2,8 +2,6 @@ package dispatcher
 
 import (
 	"context"
-	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"taskgrid/dispatcher/core"
+	"taskgrid/internal/discovery"
 	pb "taskgrid/proto/taskgrid/v1"
 )
 
@@ -33,10 +32,7 @@ func (d *Dispatcher) watchNameServices(ctx context.Context) error {
 	defer group.Wait()
 	watching := map[string]context.CancelFunc{}
 	for {
-		addresses, err := d.resolve(ctx)
-		if err != nil {
-			d.log.Warn("name services cannot be resolved", "nameservice", d.cfg.NameServices, "error", err)
-		}
+		addresses := discovery.Resolve(ctx, strings.Split(d.cfg.NameServices, ","), d.cfg.Resolve)
 		for _, address := range addresses {
 			if watching[address] == nil {
 				watchCtx, stop := context.WithCancel(ctx)
@@ -45,7 +41,7 @@ func (d *Dispatcher) watchNameServices(ctx context.Context) error {
 			}
 		}
 		for address, stop := range watching {
-			if err == nil && !slices.Contains(addresses, address) {
+			if !slices.Contains(addresses, address) {
 				stop()
 				delete(watching, address)
 				d.updateView(func(v *core.View) { v.Drop(address) })
@@ -60,26 +56,6 @@ func (d *Dispatcher) watchNameServices(ctx context.Context) error {
 		case <-time.After(resolveInterval):
 		}
 	}
-}
-
-// resolve returns the addresses of the name services.
-func (d *Dispatcher) resolve(ctx context.Context) ([]string, error) {
-	var addresses []string
-	for item := range strings.SplitSeq(d.cfg.NameServices, ",") {
-		host, port, err := net.SplitHostPort(strings.TrimSpace(item))
-		if err != nil {
-			return nil, fmt.Errorf("nameservice: %q: must be host:port: %w", item, err)
-		}
-		found, err := d.cfg.Resolve(ctx, host)
-		if err != nil {
-			return addresses, err
-		}
-		for _, ip := range found {
-			addresses = append(addresses, net.JoinHostPort(ip, port))
-		}
-	}
-	slices.Sort(addresses)
-	return slices.Compact(addresses), nil
 }
 
 // watchNameService follows one name service until ctx ends. While it is away, what it said stays in use.
@@ -106,8 +82,9 @@ func (d *Dispatcher) watchNameService(ctx context.Context, address string) {
 			pause = lookupInterval
 		}
 		if err != nil && !away && ctx.Err() == nil {
-			log.Warn("name service is away; what it said stays in use", "error", err)
+			log.Warn("name service is away; what it said stays in use until another says more", "error", err)
 			away = true
+			d.updateView(func(v *core.View) { v.Away(address) })
 		}
 		select {
 		case <-ctx.Done():

@@ -27,7 +27,8 @@ type Dispatcher struct {
 	mu        sync.Mutex
 	machine   *core.Machine
 	scheduler *core.Scheduler // nil while this replica does not lead
-	term      uint64          // of the leadership, while there is one
+	term      uint64          // of the leadership, or of the last one
+	again     uint32          // how many leaderships before it had the same term
 	view      *core.View
 	lanes     map[core.Link]*lane  // open streams to workers
 	waiters   map[uint64][]*waiter // by task
@@ -117,12 +118,13 @@ func (d *Dispatcher) passOn() {
 	}
 }
 
-// proposeBytes is about how much one call to the journal carries, in bytes; it takes 16 MiB.
-const proposeBytes = 4 << 20
+// proposeBytes is about how much one call to the journal carries, in bytes. A call becomes one entry, and raft sends a
+// follower up to 16 entries in a message.
+const proposeBytes = 1 << 20
 
 // proposeOwed gives the journal what the scheduler decided. What a full one does not take stays owed, and is offered
 // again with the next step, at the latest with the next tick: a submission can be refused, a decision must not be lost.
-// There are no more of these than tasks that run.
+// There are at most a few for each task that runs or waits for its retry, and for each worker.
 func (d *Dispatcher) proposeOwed() {
 	for len(d.owed) > 0 {
 		n, size := 0, 0
@@ -134,8 +136,7 @@ func (d *Dispatcher) proposeOwed() {
 		case errors.Is(err, journal.ErrFull):
 			return
 		case err != nil:
-			d.log.Warn("records were not proposed; leadership is ending", "records", len(d.owed), "error", err)
-			d.owed = nil
+			d.owed = nil // this leadership is ending; the next one decides anew
 			return
 		}
 		d.owed = d.owed[n:]

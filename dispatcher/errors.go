@@ -29,7 +29,8 @@ func (s *Server) toStatus(ctx context.Context, err error) error {
 	return status.Error(codes.Internal, "internal error; the dispatcher's log says more under request id "+rpc.RequestID(ctx))
 }
 
-// notLeading returns UNAVAILABLE with where the leader is, as far as this replica knows.
+// notLeading returns UNAVAILABLE with a LeaderHint. This replica does not know where the leader listens, so the hint is
+// empty and the caller asks the name service.
 func (d *Dispatcher) notLeading(message string) error {
 	st, err := status.New(codes.Unavailable, message).WithDetails(&pb.LeaderHint{})
 	if err != nil {

@@ -16,6 +16,9 @@ func (d *Dispatcher) logEvents(ctx context.Context) error {
 	var events []core.Event
 	for {
 		news := d.news.wait()
+		if _, leading := d.Leading(); !leading {
+			since = d.lastEvent() // what is replayed is old, and what a leader does is in its log
+		}
 		var first uint64
 		var ok bool
 		if events, first, ok = d.eventsSince(since, events[:0]); !ok {

@@ -56,34 +56,44 @@ func (d *Dispatcher) follow(ctx context.Context) error {
 
 // lead begins a leadership: everything committed before is applied.
 func (d *Dispatcher) lead(term uint64) {
+	if d.takeUp(term) {
+		d.log.Info("leading", "term", term)
+	}
+}
+
+func (d *Dispatcher) takeUp(term uint64) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.broken != nil {
-		return
+		return false
 	}
-	d.scheduler, d.term = core.NewScheduler(d.cfg.core(), d.machine, term, time.Now()), term
-	d.armed = time.Time{}
+	cfg := d.cfg.core()
+	if d.again++; term != d.term {
+		d.again = 0
+	}
+	cfg.Again = d.again
+	d.scheduler, d.term = core.NewScheduler(cfg, d.machine, term, time.Now()), term
 	d.view.Changes()
 	for _, w := range d.view.All() {
 		d.scheduler.SetWorker(w)
 	}
 	d.passOn()
-	d.log.Info("leading", "term", term, "tasks", d.machine.LastID())
+	return true
 }
 
 // resign ends a leadership. Whoever waits is told to look for the new leader.
 func (d *Dispatcher) resign() {
+	if term, led := d.Leading(); led {
+		d.log.Info("no longer leading", "term", term)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.scheduler != nil {
-		d.log.Info("no longer leading", "term", d.term)
-	}
 	d.stepDown()
 }
 
 // stepDown is resign under the lock.
 func (d *Dispatcher) stepDown() {
-	d.scheduler, d.owed = nil, nil
+	d.scheduler, d.owed, d.armed = nil, nil, time.Time{}
 	d.dismissWaiters()
 	d.news.tell() // whoever watches is not to wait for events that come to others
 }

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"taskgrid/dispatcher/core"
@@ -34,6 +36,7 @@ func (d *Dispatcher) keepLink(ctx context.Context, w core.WorkerInfo) {
 	conn, err := d.cfg.Dial(w.Address)
 	if err != nil {
 		log.Error("worker has an address that cannot be dialled", "error", err)
+		d.step(func(s *core.Scheduler) { s.Unreachable(w.ID, w.LeaseID, reason(err)) })
 		return
 	}
 	defer conn.Close()
@@ -88,17 +91,15 @@ func (d *Dispatcher) runLink(ctx context.Context, conn *grpc.ClientConn, w core.
 	if err != nil {
 		return false, err
 	}
-	sent := make(chan error, 1)
-	go func() {
+	var sending sync.WaitGroup
+	sending.Go(func() {
 		defer cancel()
-		sent <- d.sendOut(ctx, stream, l)
-	}()
+		d.sendOut(ctx, stream, l)
+	})
 	err = d.takeIn(stream, l, w.ID, first)
 	cancel()
-	if sendErr := <-sent; sendErr != nil && errors.Is(err, context.Canceled) {
-		err = sendErr
-	}
-	d.disconnect(l, reason(err))
+	sending.Wait()
+	d.disconnect(l, err)
 	return true, err
 }
 
@@ -135,22 +136,25 @@ func (d *Dispatcher) connect(w core.WorkerInfo, hello *pb.Hello) (*lane, error) 
 // maxWindow bounds how many assignments a worker may ask to be handed ahead.
 const maxWindow = 1024
 
-func (d *Dispatcher) disconnect(l *lane, why string) {
-	d.step(func(s *core.Scheduler) { s.Disconnect(l.link, why) })
+func (d *Dispatcher) disconnect(l *lane, why error) {
+	orderly := errors.Is(why, errWorkerEnded) || status.Code(why) == codes.Canceled // it drains, or we hung up
+	d.step(func(s *core.Scheduler) { s.Disconnect(l.link, reason(why), !orderly) })
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.lanes, l.link)
 }
 
-// sendOut sends what the scheduler has for the worker until ctx ends or sending fails.
-func (d *Dispatcher) sendOut(ctx context.Context, stream pb.WorkerService_ProcessClient, l *lane) error {
+// sendOut sends what the scheduler has for the worker until ctx ends or sending fails; why it failed is what the
+// receiving side learns.
+func (d *Dispatcher) sendOut(ctx context.Context, stream pb.WorkerService_ProcessClient, l *lane) {
 	var messages []core.Message
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-l.wake:
 		}
+		messages = messages[:0]
 		d.mu.Lock()
 		if d.scheduler != nil {
 			messages = d.scheduler.Outbox(l.link, messages)
@@ -159,7 +163,7 @@ func (d *Dispatcher) sendOut(ctx context.Context, stream pb.WorkerService_Proces
 		for rest := messages; len(rest) > 0; {
 			var frame *pb.ProcessRequest
 			if frame, rest = nextFrame(rest); stream.Send(frame) != nil {
-				return nil // the receiving side learns why
+				return
 			}
 		}
 		clear(messages)

@@ -54,7 +54,7 @@ func (m *metrics) observe(t *core.Task, from core.State) {
 	}
 	switch {
 	case t.State == core.Dispatched:
-		m.queueing.WithLabelValues(t.Type).Observe(t.DispatchedAt.Time().Sub(t.QueuedAt.Time()).Seconds())
+		m.queueing.WithLabelValues(t.Type).Observe(max(0, t.DispatchedAt.Time().Sub(t.QueuedAt.Time()).Seconds()))
 	case from.Running() || from == core.Timeout:
 		if t.State == core.Processing {
 			return

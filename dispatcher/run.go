@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"taskgrid/dispatcher/core"
@@ -43,7 +44,8 @@ func (s *Server) RunTasks(stream pb.Dispatcher_RunTasksServer) error {
 		return s.toStatus(ctx, journal.ErrNotLeader)
 	}
 	defer s.d.leave(r.waiter)
-	// The reader is waited for by grpc: Recv returns when the handler does, and nothing it does later has an effect.
+	// The reader ends when the handler has returned, since Recv does then. What it read last may still be submitted: the
+	// client, which has no answer, submits it again under its key.
 	go r.read(ctx, stream)
 	err := r.tell(ctx, stream)
 	if _, is := status.FromError(err); is { // nil, or how the stream broke
@@ -61,6 +63,12 @@ func (r *runStream) read(ctx context.Context, stream pb.Dispatcher_RunTasksServe
 				if r.ended = true; !errors.Is(err, io.EOF) {
 					r.err = err
 				}
+			})
+			return
+		}
+		if len(req.GetTasks()) > maxUnfinished {
+			r.update(func() {
+				r.err = status.Errorf(codes.InvalidArgument, "tasks: %d: must be at most %d in a message", len(req.GetTasks()), maxUnfinished)
 			})
 			return
 		}

@@ -84,7 +84,11 @@ func (s *Server) GetTasks(ctx context.Context, req *pb.GetTasksRequest) (*pb.Get
 		return nil, s.toStatus(ctx, err)
 	}
 	resp := &pb.GetTasksResponse{Missing: missing}
+	size := 0
 	for i, t := range found {
+		if size += len(t.Payload) + len(t.Result) + len(t.Error); size > rpc.MaxMessage/2 && len(found) > 1 {
+			return nil, status.Errorf(codes.ResourceExhausted, "ids: %d tasks do not fit one answer; ask for at most %d of these", len(found), max(i, 1))
+		}
 		resp.Tasks = append(resp.Tasks, taskOf(t, req.GetView(), shares[i]))
 	}
 	return resp, nil

@@ -44,10 +44,7 @@ func specOf(p *pb.TaskSpec, requestID string) *core.Spec {
 	s := &core.Spec{
 		Type: p.GetType(), Payload: p.GetPayload(), Key: p.GetIdempotencyKey(), RequestID: requestID,
 		AttemptTimeout: p.GetAttemptTimeout().AsDuration(), QueueTimeout: p.GetQueueTimeout().AsDuration(),
-		MaxAttempts: p.GetMaxAttempts(), Priority: uint8(min(max(p.GetPriority(), 0), 255)),
-	}
-	if p.GetPriority() < 0 {
-		s.Priority = 255 // refused as out of range
+		MaxAttempts: p.GetMaxAttempts(), Priority: p.GetPriority(),
 	}
 	for k, v := range p.GetLabels() {
 		s.Labels = append(s.Labels, core.Label{Key: k, Value: v})
@@ -60,13 +57,10 @@ func taskOf(t *core.Task, view pb.TaskView, share float32) *pb.Task {
 	p := &pb.Task{
 		Id: t.ID, Type: t.Type, Error: t.Error, State: pb.TaskState(t.State),
 		Attempts: uint32(t.Attempts), Redeliveries: uint32(t.Redeliveries), MaxAttempts: t.MaxAttempts,
-		WorkerId: t.WorkerID, RequestId: t.RequestID, IdempotencyKey: t.Key, Priority: int32(t.Priority),
+		WorkerId: t.WorkerID, RequestId: t.RequestID, IdempotencyKey: t.Key, Priority: t.Priority,
 		CreatedTime: instant(t.Created), DispatchedTime: instant(t.DispatchedAt), CompletedTime: instant(t.Ended),
 		AttemptTimeout: duration(t.AttemptTimeout), QueueTimeout: someDuration(t.QueueTimeout),
-		RetryOf: t.RetryOf, RetryTime: instant(t.RetryAt), Progress: share,
-	}
-	if t.DispatchedAt != 0 && (!t.State.Running() || t.Duration != 0) {
-		p.Duration = duration(t.Duration)
+		RetryOf: t.RetryOf, RetryTime: instant(t.RetryAt), Progress: share, Duration: someDuration(t.Duration),
 	}
 	if t.State == core.Completed {
 		p.Result = &t.Result

@@ -4,28 +4,26 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net"
 	"slices"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"taskgrid/internal/discovery"
 )
 
 const (
 	// resolveEvery is how often the names of name services are looked up again: a container that was replaced is found
 	// under its new address after this time.
 	resolveEvery = 3 * time.Second
-
-	// maxNameServices bounds the addresses that one list may stand for.
-	maxNameServices = 64
 )
 
 // nameServices keeps one registration at each name service: at each address that the hosts of the list stand for.
 type nameServices struct {
 	hosts   []string // host:port
-	resolve func(ctx context.Context, host string) ([]string, error)
+	resolve discovery.Lookup
 	open    func(address string) (*registration, error)
 
 	mu        sync.Mutex
@@ -41,7 +39,7 @@ func (n *nameServices) run(ctx context.Context) error {
 	defer stopAll()
 	stops := map[string]context.CancelFunc{}
 	for {
-		addresses := n.lookUp(ctx)
+		addresses := discovery.Resolve(ctx, n.hosts, n.resolve)
 		for address, stop := range stops {
 			if !slices.Contains(addresses, address) {
 				stop()
@@ -61,31 +59,6 @@ func (n *nameServices) run(ctx context.Context) error {
 			return nil
 		}
 	}
-}
-
-// lookUp returns the addresses that the list stands for, sorted. A name that cannot be resolved at the moment stands for
-// itself: the connection to it tells what is wrong, and heals by itself.
-func (n *nameServices) lookUp(ctx context.Context) []string {
-	var addresses []string
-	for _, entry := range n.hosts {
-		host, port, err := net.SplitHostPort(entry)
-		if err != nil || net.ParseIP(host) != nil || host == "localhost" { // localhost has two addresses and means one service
-			addresses = append(addresses, entry)
-			continue
-		}
-		bounded, cancel := context.WithTimeout(ctx, callTimeout)
-		ips, err := n.resolve(bounded, host)
-		cancel()
-		if err != nil || len(ips) == 0 {
-			addresses = append(addresses, entry)
-		}
-		for _, ip := range ips {
-			addresses = append(addresses, net.JoinHostPort(ip, port))
-		}
-	}
-	slices.Sort(addresses)
-	addresses = slices.Compact(addresses)
-	return addresses[:min(len(addresses), maxNameServices)]
 }
 
 // replace makes addresses the current ones: it drops the registrations at others and returns the new ones, not yet running.

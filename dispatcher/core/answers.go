@@ -89,6 +89,9 @@ func (s *Scheduler) Refused(link Link, task uint64, token Token, why string) str
 	s.answer(f)
 	if !f.started {
 		w.fullUntil = s.now.Add(refusalPause)
+		if s.rested.IsZero() {
+			s.rested = w.fullUntil
+		}
 	}
 	s.end(f, EndRefused, why)
 	return ""

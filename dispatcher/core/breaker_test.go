@@ -48,6 +48,9 @@ func TestAnOpenBreakerKeepsTasksAwayAndAProbeClosesIt(t *testing.T) {
 	w.finish(w.one())
 	l.expect(Completed, first, second)
 	l.idle()
+	if n := l.breakers["a"].refused; n != 0 {
+		t.Errorf("the breaker was asked %d times in vain; each pauses the worker", n)
+	}
 	var told []string
 	events, _ := l.m.Events(0, 1000, nil)
 	for _, e := range events {

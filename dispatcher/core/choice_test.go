@@ -122,8 +122,11 @@ func TestAfterItsRestartAWorkerIsAnotherOne(t *testing.T) {
 	w.begin(w.one())
 	w.info.LeaseID = "lease-a-2"
 	w.register()
-	w.hello(0, nil, nil)
 	l.expect(Retrying, id)
+	if view := l.s.Workers()[0]; view.Connected || view.Running != 0 || len(l.s.byLink) != 0 {
+		t.Errorf("it has what the process before it had: %+v", view)
+	}
+	w.hello(0, nil, nil)
 	l.pass(time.Second)
 	w.finish(w.one())
 	l.expect(Completed, id)
@@ -131,7 +134,7 @@ func TestAfterItsRestartAWorkerIsAnotherOne(t *testing.T) {
 
 func TestHigherPriorityFirstThenFirstComeFirstServed(t *testing.T) {
 	l := newLeader(t)
-	for i, prio := range []uint8{0, 5, 9, 5, 0, 9} {
+	for i, prio := range []int32{0, 5, 9, 5, 0, 9} {
 		l.submit(Spec{Priority: prio, Payload: fmt.Sprint(i)})
 	}
 	w := l.worker("a", 1, "hash")

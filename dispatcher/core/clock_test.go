@@ -150,6 +150,25 @@ func TestTerminalTasksAreForgottenByCountAgeAndBytes(t *testing.T) {
 	}
 }
 
+func TestWhatIsOnItsWayToBeForgottenIsNotForgottenTwice(t *testing.T) {
+	l := newLeader(t, func(c *Config) { c.MaxFinished = 2 })
+	w := l.worker("a", 1, "hash")
+	for range 5 {
+		l.submit(Spec{})
+		w.finish(w.one())
+	}
+	l.step(l.s.Tick)
+	l.step(l.s.Tick) // the first is not durable yet
+	l.commit()
+	if got := l.m.Forgotten(); got != 3 {
+		t.Errorf("forgotten: got %d, want 3", got)
+	}
+	l.pass(time.Second)
+	if got := l.m.Forgotten(); got != 3 {
+		t.Errorf("forgotten a moment later: got %d, want 3", got)
+	}
+}
+
 func TestForgettingKeepsUpWithAnyRate(t *testing.T) {
 	l := newLeader(t, func(c *Config) { c.MaxFinished = 100 })
 	const rate = 50_000 // a second

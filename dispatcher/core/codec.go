@@ -113,7 +113,7 @@ func (w *writer) spec(s *Spec) {
 	w.span(s.QueueTimeout)
 	w.uint(s.RetryOf)
 	w.uint(uint64(s.MaxAttempts))
-	w.byte(s.Priority)
+	w.byte(byte(s.Priority))
 }
 
 func (r *reader) spec() *Spec {
@@ -122,7 +122,7 @@ func (r *reader) spec() *Spec {
 		s.Labels = append(s.Labels, Label{Key: r.text(), Value: r.text()})
 	}
 	s.AttemptTimeout, s.QueueTimeout = r.span(), r.span()
-	s.RetryOf, s.MaxAttempts, s.Priority = r.uint(), r.uint32(), r.byte()
+	s.RetryOf, s.MaxAttempts, s.Priority = r.uint(), r.uint32(), int32(r.byte())
 	if s.Priority >= Priorities && r.err == nil {
 		r.err = fmt.Errorf("core: priority %d, at most %d is possible", s.Priority, Priorities-1)
 	}

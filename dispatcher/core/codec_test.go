@@ -124,7 +124,7 @@ var (
 	anySpec    = rapid.Custom(func(t *rapid.T) *Spec {
 		return &Spec{Type: anyText.Draw(t, "type"), Payload: anyText.Draw(t, "payload"), Key: anyText.Draw(t, "key"), RequestID: anyText.Draw(t, "request"),
 			Labels: anyLabels.Draw(t, "labels"), AttemptTimeout: anySpan.Draw(t, "attempt timeout"), QueueTimeout: anySpan.Draw(t, "queue timeout"),
-			RetryOf: rapid.Uint64().Draw(t, "retry of"), MaxAttempts: rapid.Uint32().Draw(t, "max attempts"), Priority: rapid.Uint8Max(Priorities-1).Draw(t, "priority")}
+			RetryOf: rapid.Uint64().Draw(t, "retry of"), MaxAttempts: rapid.Uint32().Draw(t, "max attempts"), Priority: rapid.Int32Range(0, Priorities-1).Draw(t, "priority")}
 	})
 	anyRecord = rapid.Custom(func(t *rapid.T) record {
 		at, task, token := anyInstant.Draw(t, "at"), rapid.Uint64().Draw(t, "task"), anyToken.Draw(t, "token")

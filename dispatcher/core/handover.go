@@ -99,7 +99,9 @@ func (s *Scheduler) pick(q *queue, t *Task) *worker {
 
 // nextToken returns the token of a task's next hand-over. A worker may have a ghost that bears it, from an earlier session
 // of the journal in the same term: it could not tell the two apart.
-func (s *Scheduler) nextToken(t *Task) Token { return NewToken(s.term, t.Attempt.Number()+1) }
+func (s *Scheduler) nextToken(t *Task) Token {
+	return NewToken(s.term, t.Attempt.Number()+1+s.cfg.Again)
+}
 
 // tried tells whether the task's latest attempt was with this process.
 func (w *worker) tried(t *Task) bool { return t.Attempt != 0 && t.LeaseID == w.info.LeaseID }

@@ -225,7 +225,7 @@ func (w *fakeWorker) hello(window int, held []Held, outcomes []Outcome) {
 // hang is a stream that breaks.
 func (w *fakeWorker) hang(why string) {
 	w.Helper()
-	w.do(func() { w.s.Disconnect(w.link, why) })
+	w.do(func() { w.s.Disconnect(w.link, why, true) })
 }
 
 // heard returns the messages of a kind that have come since the last call; those of other kinds stay.
@@ -312,6 +312,7 @@ type fakeBreaker struct {
 	opened     time.Time
 	probing    bool
 	generation int
+	refused    int // how often it was asked in vain
 }
 
 const (
@@ -329,9 +330,11 @@ func (b *fakeBreaker) State() BreakerState {
 func (b *fakeBreaker) Allow() (func(bool), error) {
 	switch b.State() {
 	case BreakerOpen:
+		b.refused++
 		return nil, errors.New("open")
 	case BreakerHalfOpen:
 		if b.probing {
+			b.refused++
 			return nil, errors.New("one probe is enough")
 		}
 		b.probing = true

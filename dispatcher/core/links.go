@@ -208,8 +208,9 @@ func (s *Scheduler) haunt(w *worker, h Held) {
 	s.send(w, Message{Kind: Stop, Task: h.Task, Token: h.Token})
 }
 
-// Disconnect ends a Process stream. What the worker had is tried again at once.
-func (s *Scheduler) Disconnect(link Link, why string) {
+// Disconnect ends a Process stream. What the worker had is tried again at once. fault says that the end was the worker's
+// fault, which its breaker counts: not one that drains, nor one on which we hung up.
+func (s *Scheduler) Disconnect(link Link, why string, fault bool) {
 	w := s.byLink[link]
 	if w == nil {
 		return // it was replaced
@@ -217,7 +218,9 @@ func (s *Scheduler) Disconnect(link Link, why string) {
 	s.note(w.info.ID, "stream", "connected", "broken", why)
 	s.unlink(w, fmt.Sprintf("the stream to worker %s broke: %s", w.info.ID, why))
 	w.linkError = why
-	s.fault(w)
+	if fault {
+		s.fault(w)
+	}
 }
 
 // Unreachable says that no stream to a worker could be opened.

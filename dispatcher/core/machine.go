@@ -21,7 +21,7 @@ type Machine struct {
 	events    ring
 	finished  fifo  // ids of terminal tasks, the one that ended first in front
 	live      int   // tasks that are not terminal
-	liveSize  int64 // bytes of their texts
+	liveSize  int64 // bytes of their payloads
 	doneSize  int64 // bytes of the texts of terminal tasks
 	forgotten uint64
 	texts     intern
@@ -142,10 +142,10 @@ func (m *Machine) dispatch(rec *Dispatch) {
 	before.Attempt, before.WorkerID, before.LeaseID = rec.Token, m.texts.get(rec.WorkerID), m.texts.get(rec.LeaseID)
 	next := before.step(Dispatched, rec.At, "")
 	next.Attempts++
-	next.DispatchedAt = rec.At
+	next.DispatchedAt, next.Duration = rec.At, 0
 	st := m.stats(t.Type)
 	st.Handovers++
-	st.QueueTime += rec.At.Time().Sub(t.QueuedAt.Time())
+	st.QueueTime += max(0, rec.At.Time().Sub(t.QueuedAt.Time())) // the clock may have been set back
 	m.move(t, next, rec.At, "")
 }
 

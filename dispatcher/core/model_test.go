@@ -115,7 +115,7 @@ func plausible(t *rapid.T, m *Machine, now Instant) record {
 	switch rapid.IntRange(0, 19).Draw(t, "what") {
 	case 0, 1, 2:
 		return &Submit{At: now, Spec: &Spec{Type: rapid.SampledFrom([]string{"hash", "sum"}).Draw(t, "type"), Payload: "payload", MaxAttempts: rapid.Uint32Range(1, 3).Draw(t, "max attempts"),
-			Key: rapid.SampledFrom([]string{"", "", "a", "b"}).Draw(t, "key"), QueueTimeout: time.Second, Priority: rapid.Uint8Max(9).Draw(t, "priority")}}
+			Key: rapid.SampledFrom([]string{"", "", "a", "b"}).Draw(t, "key"), QueueTimeout: time.Second, Priority: rapid.Int32Range(0, 9).Draw(t, "priority")}}
 	case 3:
 		return &Expire{At: now, Task: id}
 	case 4:

@@ -119,7 +119,7 @@ func TestTheQueueGivesThePriorityFirstAndThenTheOldest(t *testing.T) {
 			"push": func(t *rapid.T) {
 				for range rapid.SampledFrom([]int{1, 3, 700}).Draw(t, "n") {
 					order++
-					task := &Task{Spec: &Spec{Priority: rapid.Uint8Max(Priorities-1).Draw(t, "priority") % 3 * 4}, Order: order}
+					task := &Task{Spec: &Spec{Priority: rapid.Int32Range(0, Priorities-1).Draw(t, "priority") % 3 * 4}, Order: order}
 					q.push(task)
 					m.tasks = append(m.tasks, task)
 				}

@@ -15,6 +15,7 @@ type Config struct {
 	MaxAge      time.Duration // how long a terminal task is kept
 	MaxBytes    int64         // texts of terminal tasks that are kept, in bytes
 	MaxTypes    int           // types that are accepted into the list of known ones
+	Again       uint32        // how many earlier leaderships of the same term there were: their tokens are not used again
 
 	Backoff    func(n int) time.Duration                         // the pause before the n-th retry, jitter included
 	NewBreaker func(changed func(from, to BreakerState)) Breaker // changed may be called from within Allow, done and State
@@ -40,6 +41,7 @@ type Scheduler struct {
 	orphans  map[string][]*flight // by worker: begun under an earlier leader, and not yet heard of
 	waits    map[uint64]*timer    // by task: the end of its backoff, or its queue timeout
 	timers   timers
+	rested   time.Time // when the first worker that refused for capacity may be asked again; zero: none rests
 	turns    uint64
 	links    Link
 	asked    map[string]bool // types proposed as known; know drops those that are
@@ -123,10 +125,11 @@ func (s *Scheduler) Outbox(link Link, room []Message) []Message {
 
 // Wake returns when Tick is to be called at the latest.
 func (s *Scheduler) Wake() (time.Time, bool) {
-	if len(s.timers) == 0 {
-		return time.Time{}, false
+	due := s.rested
+	if len(s.timers) > 0 && (due.IsZero() || s.timers[0].due.Before(due)) {
+		due = s.timers[0].due
 	}
-	return s.timers[0].due, true
+	return due, !due.IsZero()
 }
 
 // Tick does what is due.
@@ -146,6 +149,9 @@ func (s *Scheduler) Tick() {
 		case t.State == Queued:
 			s.propose(&Expire{At: At(s.now), Task: t.ID})
 		}
+	}
+	if !s.rested.After(s.now) {
+		s.rested = time.Time{}
 	}
 	for _, q := range s.rounds {
 		for _, w := range q.workers {
@@ -183,6 +189,13 @@ func (s *Scheduler) Changed(t *Task, from State) {
 	}
 	if f != nil && !t.State.Running() {
 		s.land(f)
+	}
+	if t.State.Running() && (f == nil || f.token != t.Attempt) {
+		// Not handed over by this scheduler: the record is older than it is.
+		if f != nil {
+			s.land(f)
+		}
+		s.orphan(t)
 	}
 	switch t.State {
 	case Queued:

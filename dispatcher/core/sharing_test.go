@@ -95,7 +95,7 @@ func TestOneSlowTaskIsEnoughToBeCareful(t *testing.T) {
 	w := l.worker("a", 1, "hash")
 	w.hello(256, nil, nil)
 	warm(w, "hash", 10*time.Microsecond)
-	warm(w, "hash", time.Second)
+	warm(w, "hash", 2*time.Millisecond) // far less than a millisecond on average
 	if got := spread(l, 10, w)[0]; got != 1 {
 		t.Errorf("after a slow one: %d handed over, want 1", got)
 	}

@@ -63,7 +63,7 @@ func (c *clients) workload(within time.Duration) {
 	for i := range 3 + c.rng.IntN(25) {
 		spec := &core.Spec{
 			Type: string(rune('a' + c.rng.IntN(3))), Payload: fmt.Sprint(i), MaxAttempts: uint32(1 + c.rng.IntN(4)),
-			AttemptTimeout: 100*time.Millisecond + c.upTo(5*time.Second), Priority: uint8(c.rng.IntN(10)),
+			AttemptTimeout: 100*time.Millisecond + c.upTo(5*time.Second), Priority: int32(c.rng.IntN(10)),
 		}
 		if c.chance(50) {
 			spec.Key = fmt.Sprint("key", i)

@@ -63,8 +63,9 @@ func (d *dispatcher) lead() {
 	if d.faults {
 		d.skew = []time.Duration{0, 0, 0, time.Duration(d.rng.IntN(200)-100) * time.Millisecond, 30 * time.Second, -30 * time.Second}[d.rng.IntN(6)]
 	}
-	if d.term == 0 || !d.chance(20) { // now and then the journal begins a new session in the same term
+	if d.cfg.Again++; d.term == 0 || !d.chance(20) { // now and then the journal begins a new session in the same term
 		d.term++
+		d.cfg.Again = 0
 	}
 	d.session++
 	d.streams, d.armed = map[core.Link]*stream{}, time.Time{}
@@ -100,6 +101,7 @@ func (d *dispatcher) passOn() {
 	for _, link := range links {
 		out := d.scheduler.Outbox(link, nil)
 		if s := d.streams[link]; s != nil {
+			d.referee.handingOver(s.worker, out)
 			s.toWorker(out)
 		}
 	}

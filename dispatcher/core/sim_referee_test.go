@@ -57,6 +57,15 @@ func (r *referee) assigned(lease string, task uint64, token core.Token) bool {
 	return t == nil || token.Number() > t.Attempt.Number()
 }
 
+// handingOver looks at what is sent to a worker.
+func (r *referee) handingOver(wk *worker, messages []core.Message) {
+	for _, m := range messages {
+		if m.Kind == core.Assign && wk.told != core.WorkerActive {
+			r.fail("task %d is handed to %s, which is %v to the name service", m.Task, wk.id, wk.told)
+		}
+	}
+}
+
 // step looks at a step of a task.
 func (r *referee) step(t *core.Task, from core.State) {
 	r.say("task %d: %v -> %v, attempt %x on %s, %d attempts, %d redeliveries: %s%s", t.ID, from, t.State, uint64(t.Attempt), t.LeaseID, t.Attempts, t.Redeliveries, t.Error, t.Result)

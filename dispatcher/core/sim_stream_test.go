@@ -26,6 +26,7 @@ func (d *dispatcher) hearOf(wk *worker) {
 		return
 	}
 	info, listed := wk.listed()
+	wk.told = info.State
 	if !listed {
 		wk.dialled = dial{}
 		d.step(func(s *core.Scheduler) { s.RemoveWorker(info.ID) })
@@ -130,7 +131,7 @@ func (s *stream) noticed() {
 		return
 	}
 	if s.link != 0 {
-		d.step(func(sched *core.Scheduler) { sched.Disconnect(s.link, "broken") })
+		d.step(func(sched *core.Scheduler) { sched.Disconnect(s.link, "broken", true) })
 		delete(d.streams, s.link)
 	}
 	s.seen = true

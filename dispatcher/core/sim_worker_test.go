@@ -30,6 +30,7 @@ type worker struct {
 	// The name service's entry.
 	state   core.WorkerState // WorkerUnknown: there is none
 	entered string           // the lease that it has heard of
+	told    core.WorkerState // what the leader has heard
 	dialled dial             // who keeps the stream
 }
 

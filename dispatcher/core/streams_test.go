@@ -50,7 +50,7 @@ func TestAnOldStreamsAnswersAreForeign(t *testing.T) {
 			}
 		}
 	})
-	l.do(func() { l.s.Disconnect(old, "late") })
+	l.do(func() { l.s.Disconnect(old, "late", true) })
 	l.expect(Retrying, id)
 	if !l.s.Workers()[0].Connected {
 		t.Error("the end of the old stream ended the new one")
@@ -64,7 +64,7 @@ func TestWhatAWorkerStillRunsAfterAStreamBrokeIsStoppedAndHoldsItsSlot(t *testin
 	// Whether the loss is durable or not when the worker is back.
 	for _, durable := range []bool{false, true} {
 		for what, reconnect := range map[string]func(w *fakeWorker){
-			"broke":    func(w *fakeWorker) { w.s.Disconnect(w.link, "cut") },
+			"broke":    func(w *fakeWorker) { w.s.Disconnect(w.link, "cut", true) },
 			"replaced": func(*fakeWorker) {},
 		} {
 			l := newLeader(t)

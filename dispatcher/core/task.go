@@ -100,7 +100,8 @@ func (i Instant) Time() time.Time {
 
 // Token fences an attempt: an answer counts only while it bears the token of the attempt that is current. The upper 32
 // bits are the raft term of the leader that handed over, the lower 32 the count of the task's hand-overs. No two durable
-// hand-overs of a task bear the same one: a leader counts on from what is applied, and another leader has another term.
+// hand-overs of a task bear the same one: a leader counts on from what is applied, another leader has another term, and
+// one that leads twice in a term leaves out the numbers that may have been lost in between (Config.Again).
 // One that did not become durable may share its token with the next, when the same leader begins anew in the same term;
 // so an answer must also come from the worker that the attempt was handed to.
 type Token uint64
@@ -128,7 +129,7 @@ type Spec struct {
 	QueueTimeout   time.Duration // 0: for ever
 	RetryOf        uint64        // 0: none
 	MaxAttempts    uint32
-	Priority       uint8
+	Priority       int32
 }
 
 // Task is one version of a task. It is never changed: each step makes a new version, so that a reader may keep one as

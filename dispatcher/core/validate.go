@@ -77,7 +77,7 @@ func (s *Spec) Complete(d Defaults) error {
 		return fieldError("idempotency_key", s.Key, "must be at most %d bytes", MaxKeyLength)
 	case !utf8.ValidString(s.Key):
 		return fieldError("idempotency_key", s.Key, "must be valid UTF-8")
-	case s.Priority >= Priorities:
+	case s.Priority < 0 || s.Priority >= Priorities:
 		return fieldError("priority", s.Priority, "must be 0 to %d", Priorities-1)
 	case s.MaxAttempts > MaxMaxAttempts:
 		return fieldError("max_attempts", s.MaxAttempts, "must be 1 to %d, or 0 for the default", MaxMaxAttempts)

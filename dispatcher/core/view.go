@@ -7,8 +7,8 @@ import (
 
 // View joins what several name services say of the workers. A worker lives if any of them says ACTIVE, and drains if
 // any says so. That one does not list a worker proves nothing while it has not run long enough to have heard from
-// everybody (it is not settled), or does not answer: what was learnt from it stays in use until a full answer replaces
-// it.
+// everybody (it is not settled), or does not answer: what was learnt from it stays in use until a full answer, its own
+// or that of another one, replaces it.
 type View struct {
 	sources map[string]*source // by the name service's address
 	joined  map[string]WorkerInfo
@@ -18,6 +18,7 @@ type View struct {
 type source struct {
 	workers map[string]listed
 	settled bool
+	away    bool // it does not answer: what it said is old
 }
 
 // listed is a worker in a name service's table.
@@ -44,7 +45,7 @@ func (v *View) Update(from string, snapshot, settled bool, workers []WorkerInfo,
 			src.workers[id] = listed{info: w.info, old: true}
 		}
 	}
-	src.settled = settled
+	src.settled, src.away = settled, false
 	for _, w := range workers {
 		src.workers[w.ID] = listed{info: w}
 	}
@@ -53,6 +54,13 @@ func (v *View) Update(from string, snapshot, settled bool, workers []WorkerInfo,
 	}
 	if settled {
 		maps.DeleteFunc(src.workers, func(_ string, w listed) bool { return w.old })
+	}
+}
+
+// Away notes that a name service does not answer.
+func (v *View) Away(from string) {
+	if src := v.sources[from]; src != nil {
+		src.away = true
 	}
 }
 
@@ -86,10 +94,32 @@ func (v *View) All() []WorkerInfo {
 	return all
 }
 
+// join joins what those say that answer. What the others said counts only for workers that nobody who answers lists, and
+// only while none who answers is settled.
 func (v *View) join() map[string]WorkerInfo {
-	joined := map[string]WorkerInfo{}
+	joined, complete := v.joinThose(false)
+	if complete {
+		return joined
+	}
+	old, _ := v.joinThose(true)
+	for id, w := range old {
+		if _, listed := joined[id]; !listed {
+			joined[id] = w
+		}
+	}
+	return joined
+}
+
+// joinThose joins what those say that are away, or those that answer, and tells whether one of them is settled.
+func (v *View) joinThose(away bool) (joined map[string]WorkerInfo, settled bool) {
+	joined = map[string]WorkerInfo{}
 	for _, name := range slices.Sorted(maps.Keys(v.sources)) {
-		for id, w := range v.sources[name].workers {
+		src := v.sources[name]
+		if src.away != away {
+			continue
+		}
+		settled = settled || src.settled
+		for id, w := range src.workers {
 			if before, ok := joined[id]; ok {
 				joined[id] = before.join(w.info)
 			} else {
@@ -97,7 +127,7 @@ func (v *View) join() map[string]WorkerInfo {
 			}
 		}
 	}
-	return joined
+	return joined, settled
 }
 
 // rank orders what two name services may say of a worker's state: what counts is the one with the higher rank.

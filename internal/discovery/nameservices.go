@@ -41,15 +41,13 @@ const (
 
 // NameServices is a set of name services and the connections to them. Its methods may be called concurrently.
 type NameServices struct {
-	hosts  []hostPort
+	list   []string // host:port
 	sender string
 	opts   []grpc.DialOption
 
 	mu    sync.Mutex
 	conns map[string]*grpc.ClientConn // by address
 }
-
-type hostPort struct{ host, port string }
 
 // Open returns the name services of a list: host:port, separated by commas. A host may be a DNS name with many addresses;
 // all of them are meant, and it is looked up again each time. Nothing is dialled before the first call. Sender is who
@@ -61,7 +59,7 @@ func Open(list, sender string, opts ...grpc.DialOption) (*NameServices, error) {
 		if err != nil || host == "" || port == "" {
 			return nil, fmt.Errorf("nameservice: %q: must be host:port, or several separated by commas", list)
 		}
-		n.hosts = append(n.hosts, hostPort{host, port})
+		n.list = append(n.list, net.JoinHostPort(host, port))
 	}
 	return n, nil
 }
@@ -75,7 +73,7 @@ type Answer struct {
 // Each calls do for all name services at the same time and returns what became of each, in the order of their addresses.
 // The context of do ends after a second.
 func (n *NameServices) Each(ctx context.Context, do func(context.Context, pb.NameServiceClient) error) []Answer {
-	addresses := n.resolve(ctx)
+	addresses := Resolve(ctx, n.list, net.DefaultResolver.LookupHost)
 	answers := make([]Answer, len(addresses))
 	var group sync.WaitGroup
 	for i, address := range addresses {
@@ -142,35 +140,6 @@ func Silent(answers []Answer) error {
 
 // Close closes all connections.
 func (n *NameServices) Close() { n.closeExcept(nil) }
-
-// resolve returns the addresses that the list stands for, without repetition. A name that cannot be resolved at the
-// moment stands for itself: the connection to it says what is wrong.
-func (n *NameServices) resolve(ctx context.Context) []string {
-	var addresses []string
-	for _, h := range n.hosts {
-		addresses = append(addresses, lookupHost(ctx, h)...)
-	}
-	slices.Sort(addresses)
-	addresses = slices.Compact(addresses)
-	return addresses[:min(len(addresses), maxNameServices)]
-}
-
-func lookupHost(ctx context.Context, h hostPort) []string {
-	itself := []string{net.JoinHostPort(h.host, h.port)}
-	if net.ParseIP(h.host) != nil || h.host == "localhost" {
-		return itself // localhost has two addresses on many machines, but means one service
-	}
-	bounded, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	ips, err := net.DefaultResolver.LookupHost(bounded, h.host)
-	if err != nil || len(ips) == 0 {
-		return itself
-	}
-	for i := range ips {
-		ips[i] = net.JoinHostPort(ips[i], h.port)
-	}
-	return ips
-}
 
 func (n *NameServices) conn(address string) (*grpc.ClientConn, error) {
 	n.mu.Lock()

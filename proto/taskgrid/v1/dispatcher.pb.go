@@ -83,7 +83,7 @@ func (BreakerState) EnumDescriptor() ([]byte, []int) {
 // LeaderHint is attached to UNAVAILABLE by a replica that does not lead.
 type LeaderHint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where the leader's Dispatcher service listens. Absent: nobody leads at the moment.
+	// Where the leader's Dispatcher service listens. Absent: not known here; ask the name service.
 	Address       string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -342,7 +342,7 @@ func (x *SubmitResult) GetDuplicate() bool {
 // RunTasksRequest carries tasks.
 type RunTasksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Any number, within the message size.
+	// At most 16,384; more end the stream with INVALID_ARGUMENT.
 	Tasks         []*RunTask `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -167,7 +167,8 @@ type TaskSpec struct {
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
 	// What the handler gets: valid UTF-8, at most 64 KiB unless the dispatcher is configured otherwise.
 	Payload string `protobuf:"bytes,2,opt,name=payload,proto3" json:"payload,omitempty"`
-	// At most 128 bytes. The same key with the same task (type, payload and all options) answers with the id of the
+	// At most 128 bytes. The same key with the same task (type, payload and all options, those that were left out as the
+	// dispatcher's defaults filled them in) answers with the id of the
 	// first submission, for as long as that task is kept; with another task it is refused with ALREADY_EXISTS.
 	// Absent: each submission is a new task.
 	IdempotencyKey string `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`

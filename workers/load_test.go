@@ -1,27 +1,6 @@
 package workers
 
-import (
-	"context"
-	"errors"
-	"slices"
-	"testing"
-)
-
-func TestANameStandsForAllItsAddresses(t *testing.T) {
-	n := &nameServices{
-		hosts: []string{"10.0.0.9:1", "two.example:50051", "gone.example:50051", "localhost:2", "10.0.0.9:1"},
-		resolve: func(_ context.Context, host string) ([]string, error) {
-			if host == "two.example" {
-				return []string{"10.0.0.2", "10.0.0.1"}, nil
-			}
-			return nil, errors.New("no such host")
-		},
-	}
-	want := []string{"10.0.0.1:50051", "10.0.0.2:50051", "10.0.0.9:1", "gone.example:50051", "localhost:2"}
-	if got := n.lookUp(t.Context()); !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
-}
+import "testing"
 
 func TestTheLoadOfTheProcessorsIsWhatDidNotIdle(t *testing.T) {
 	busy, all := parseStat("cpu  100 20 30 700 50 5 5 90 999 999")
