@@ -1,0 +1,3 @@
+package load
+
+import _ "taskgrid/internal/bubble" // the tests run in synctest bubbles

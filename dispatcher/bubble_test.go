@@ -1,0 +1,3 @@
+package dispatcher
+
+import _ "taskgrid/internal/bubble" // the tests run in synctest bubbles

@@ -1,0 +1,3 @@
+package nameservice_test
+
+import _ "taskgrid/internal/bubble" // the tests run in synctest bubbles

@@ -1,0 +1,3 @@
+package workers
+
+import _ "taskgrid/internal/bubble" // the tests run in synctest bubbles
