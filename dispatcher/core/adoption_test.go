@@ -287,6 +287,40 @@ func TestAWorkerIsNotHandedATokenThatItHasInVain(t *testing.T) {
 	l.idle()
 }
 
+func TestASecondLeadershipOfATermLeavesOutTheNumbersThatMayBeLost(t *testing.T) {
+	l := newLeader(t)
+	w := l.worker("a", 1, "hash")
+	l.submit(Spec{})
+	first := w.one()
+	l.term--
+	l.cfg.Again = 1
+	l.restart(0)
+	w.register()
+	w.hello(0, nil, nil) // without it
+	l.pass(time.Second)
+	second := w.one()
+	if second.Token.Term() != 1 || second.Token.Number() <= first.Token.Number()+1 {
+		t.Errorf("got number %d of term %d after number %d; number %d may have been lost", second.Token.Number(), second.Token.Term(), first.Token.Number(), first.Token.Number()+1)
+	}
+	w.finish(second)
+	l.idle()
+}
+
+func TestAHandOverThatTheLeaderDidNotMakeIsWatched(t *testing.T) {
+	l := newLeader(t)
+	id := l.submit(Spec{})
+	l.propose(&Dispatch{At: At(l.now), Task: id, Token: NewToken(1, 1), WorkerID: "a", LeaseID: "lease-a"})
+	l.commit()
+	l.expect(Dispatched, id)
+	l.pass(10 * time.Second)
+	l.expect(Retrying, id)
+	w := l.worker("a", 1, "hash")
+	l.pass(time.Second)
+	w.finish(w.one())
+	l.expect(Completed, id)
+	l.idle()
+}
+
 func TestTokensTellTermAndNumber(t *testing.T) {
 	token := NewToken(7, 3)
 	if token.Term() != 7 || token.Number() != 3 || fmt.Sprintf("%x", uint64(token)) != "700000003" {

@@ -184,7 +184,7 @@ func (s *Scheduler) Changed(t *Task, from State) {
 		delete(s.waits, t.ID)
 	}
 	f := s.flights[t.ID]
-	if f == nil && from == Queued && t.State.Terminal() {
+	if f == nil && from == Queued {
 		s.queue(t.Type).bury(s.live)
 	}
 	if f != nil && !t.State.Running() {

@@ -50,6 +50,24 @@ func TestTypesThatShareAWorkerTakeTurns(t *testing.T) {
 	}
 }
 
+func TestTypesThatShareAWorkerTakeTurnsTaskByTask(t *testing.T) {
+	l := newLeader(t)
+	for range 20 {
+		l.submit(Spec{Type: "flood"})
+	}
+	for range 5 {
+		l.submit(Spec{Type: "rare"})
+	}
+	w := l.worker("a", 12, "flood", "rare")
+	got := map[string]int{}
+	for _, m := range w.heard(Assign) {
+		got[m.Spec.Type]++
+	}
+	if got["rare"] != 5 || got["flood"] != 7 {
+		t.Errorf("12 slots at once: got %v, want the 5 rare ones and 7 of the flood", got)
+	}
+}
+
 // warm teaches the leader how long tasks of a type take on a worker.
 func warm(w *fakeWorker, typ string, elapsed time.Duration) {
 	w.Helper()

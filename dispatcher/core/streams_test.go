@@ -30,6 +30,27 @@ func TestABrokenStreamGivesUpItsAttemptsAtOnce(t *testing.T) {
 	l.idle()
 }
 
+func TestWhatAWorkerHadIsGivenUpInTheOrderOfTheTasks(t *testing.T) {
+	l := newLeader(t)
+	w := l.worker("a", 50, "hash")
+	for range 50 {
+		l.submit(Spec{})
+	}
+	first := l.m.LastEvent()
+	w.hang("cut")
+	last := uint64(0)
+	events, _ := l.m.Events(first, 1000, nil)
+	for _, e := range events {
+		if e.TaskID != 0 && e.TaskID < last {
+			t.Fatalf("task %d after task %d", e.TaskID, last)
+		}
+		last = max(last, e.TaskID)
+	}
+	if last != 50 {
+		t.Errorf("given up: up to task %d, want 50", last)
+	}
+}
+
 func TestAnOldStreamsAnswersAreForeign(t *testing.T) {
 	l := newLeader(t)
 	w := l.worker("a", 1, "hash")
