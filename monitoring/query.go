@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Bounds of what may be asked.
@@ -144,6 +145,9 @@ func parseQuery(raw string, allowed ...string) (map[string]string, error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
 		return nil, queryError(fmt.Sprintf("query: %v", err))
+	}
+	if unescaped, _ := url.QueryUnescape(raw); !utf8.ValidString(unescaped) {
+		return nil, queryError("query: must be valid UTF-8")
 	}
 	p := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(values)) {

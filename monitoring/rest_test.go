@@ -166,6 +166,7 @@ func TestWhatIsWrongIsSaidInJSON(t *testing.T) {
 		{method: "GET", path: "/tasks/0", status: 400, code: "INVALID_ARGUMENT", says: `id: "0"`},
 		{method: "GET", path: "/tasks/x", status: 400, code: "INVALID_ARGUMENT", says: `id: "x"`},
 		{method: "GET", path: "/tasks?limit=0", status: 400, code: "INVALID_ARGUMENT", says: "limit"},
+		{method: "GET", path: "/tasks?text=%ff", status: 400, code: "INVALID_ARGUMENT", says: "valid UTF-8"},
 		{method: "GET", path: "/tasks?colour=red", status: 400, code: "INVALID_ARGUMENT", says: "colour: no such query parameter"},
 		{method: "GET", path: "/tasks/1?view=basic", status: 400, code: "INVALID_ARGUMENT", says: "none is known here"},
 		{method: "GET", path: "/stats?x=1", status: 400, code: "INVALID_ARGUMENT", says: "x: no such"},

@@ -69,6 +69,9 @@ func runLoad(cmd *cobra.Command, _ []string) error {
 	if err == nil && summary.Unexpected > 0 {
 		err = fmt.Errorf("%d of %d tasks ended unexpectedly (seed %d)", summary.Unexpected, summary.Submitted, summary.Seed)
 	}
+	if err == nil && summary.Submitted > 0 && summary.Submitted == summary.Unfinished {
+		err = fmt.Errorf("not one of %d tasks ended", summary.Submitted)
+	}
 	return withCode(err)
 }
 

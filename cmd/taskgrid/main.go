@@ -63,6 +63,7 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "taskgrid",
 		Short:         "A distributed task grid: name service, dispatcher, workers, monitoring and client in one binary",
+		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -81,7 +82,6 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newDispatcherCommand())
 	root.AddCommand(newMonitoringCommand())
 	root.AddCommand(newWorkerCommand())
-	root.AddCommand(newHealthCommand())
 	root.AddCommand(newUpCommand())
 	root.AddCommand(newDocsCommand())
 	root.AddCommand(newClientCommands()...)

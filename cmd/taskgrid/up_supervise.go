@@ -101,10 +101,10 @@ func (s *supervisor) run(ctx context.Context) error {
 // not get better by starting it again.
 func (s *supervisor) keep(ctx context.Context, c child) error {
 	pause := restartFirst
-	for {
+	for again := false; ; again = true {
 		began := time.Now()
 		output := &prefixed{lines: s.out, prefix: c.name}
-		pid, err := s.once(ctx, c, output)
+		pid, err := s.once(ctx, c, again, output)
 		output.flush()
 		var exit *exec.ExitError
 		switch {
@@ -132,8 +132,8 @@ func (s *supervisor) keep(ctx context.Context, c child) error {
 	}
 }
 
-// once runs a child to its end. When ctx ends the child is asked to end, and killed after its grace.
-func (s *supervisor) once(ctx context.Context, c child, output io.Writer) (pid int, err error) {
+// once runs a child to its end, and says its pid if it ran before (again). When ctx ends the child is asked to end, and killed after its grace.
+func (s *supervisor) once(ctx context.Context, c child, again bool, output io.Writer) (pid int, err error) {
 	cmd := exec.CommandContext(ctx, s.executable, c.args...)
 	cmd.Stdout, cmd.Stderr = output, output
 	stdin, err := cmd.StdinPipe()
@@ -148,6 +148,9 @@ func (s *supervisor) once(ctx context.Context, c child, output io.Writer) (pid i
 	}
 	pid = cmd.Process.Pid
 	s.setPID(c.name, pid)
+	if again {
+		s.out.say("%s is back as pid %d", c.name, pid)
+	}
 	defer s.setPID(c.name, 0)
 	return pid, cmd.Wait()
 }

@@ -58,6 +58,10 @@ func (s *Scheduler) Outcome(link Link, o Outcome) string {
 		}
 		return s.odd(odd)
 	}
+	if o.How == EndRetryable && !s.now.Before(f.deadline) {
+		s.settle(f, false)
+		o.How, o.Text = EndTimeout, f.late() // the worker noticed the deadline, and its word was faster than our timer
+	}
 	w := f.worker
 	odd = ""
 	if !f.started {

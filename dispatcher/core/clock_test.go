@@ -28,6 +28,27 @@ func TestATimeoutSpendsAnAttemptAndTheLastOneFails(t *testing.T) {
 	l.idle()
 }
 
+func TestARetryableErrorAfterTheDeadlineIsATimeout(t *testing.T) {
+	l := newLeader(t)
+	w := l.worker("a", 1, "hash")
+	id := l.submit(Spec{AttemptTimeout: time.Second})
+	m := w.one()
+	w.begin(m)
+	l.now = l.now.Add(time.Second) // and the tick has not come
+	w.end(m, EndRetryable, "context deadline exceeded")
+	l.expect(Retrying, id)
+	if st := l.m.Stats()[0]; st.Timeouts != 1 {
+		t.Errorf("timeouts: got %d, want 1; the error says %q", st.Timeouts, l.m.Task(id).Error)
+	}
+	l.pass(time.Second)
+	m = w.one()
+	w.begin(m)
+	l.now = l.now.Add(time.Second)
+	w.end(m, EndResult, "just in time") // a result is a result
+	l.expect(Completed, id)
+	l.idle()
+}
+
 func TestEachRetryWaitsItsBackoff(t *testing.T) {
 	var asked []int
 	l := newLeader(t, func(c *Config) {
@@ -70,6 +91,9 @@ func TestAQueueTimeoutEndsOnlyWhatNobodyTook(t *testing.T) {
 	w.state(WorkerDraining)
 	l.pass(10 * time.Second)
 	l.expect(Queued, taken)
+	if n := len(l.s.timers); n != 0 {
+		t.Errorf("%d timers for a task that may wait for ever now", n)
+	}
 	l.cancel(taken)
 	l.idle()
 }
@@ -235,6 +259,19 @@ func TestNoMoreTypesBecomeKnownThanAllowed(t *testing.T) {
 	if got := len(l.m.KnownTypes()); got != 4 {
 		t.Errorf("known types: %d, want 4", got)
 	}
+}
+
+func TestWakeTellsWhenAWorkerThatRefusedMayBeAskedAgain(t *testing.T) {
+	l := newLeader(t)
+	w := l.worker("a", 1, "hash")
+	l.submit(Spec{AttemptTimeout: time.Hour})
+	w.refuse(w.one())
+	if due, ok := l.s.Wake(); !ok || !due.Equal(start.Add(refusalPause)) {
+		t.Errorf("got %v, %v; want in %v", due, ok, refusalPause)
+	}
+	l.pass(refusalPause)
+	w.finish(w.one())
+	l.idle()
 }
 
 func TestWakeTellsTheEarliestDeadline(t *testing.T) {

@@ -174,7 +174,7 @@ func (s *Scheduler) overdue(f *flight) {
 		return
 	}
 	s.settle(f, false)
-	s.drop(f, EndTimeout, fmt.Sprintf("no outcome within the attempt timeout of %v", f.spec.AttemptTimeout))
+	s.drop(f, EndTimeout, f.late())
 }
 
 // Changed follows a step of the machine.

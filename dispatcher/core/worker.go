@@ -1,6 +1,9 @@
 package core
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // WorkerState is what the name service concludes from a worker's heartbeats. The numbers are those of the proto.
 type WorkerState uint8
@@ -103,6 +106,11 @@ type flight struct {
 	progress float32
 	phase    phase
 	done     func(ok bool) // for the breaker; nil when it has been told
+}
+
+// late says in words that the attempt passed its deadline.
+func (f *flight) late() string {
+	return fmt.Sprintf("no outcome within the attempt timeout of %v", f.spec.AttemptTimeout)
 }
 
 // phase is how far a flight is.
