@@ -64,6 +64,17 @@ func TestAShortenedTextIsCutBetweenCharacters(t *testing.T) {
 	}
 }
 
+func TestACancelIsNotInTheMessageOfItsAssignment(t *testing.T) {
+	spec := &core.Spec{Type: "hash"}
+	frame, rest := nextFrame([]core.Message{{Kind: core.Assign, Task: 1, Token: 7, Spec: spec}, {Kind: core.Stop, Task: 1, Token: 7}})
+	if len(frame.Assignments) != 1 || len(frame.Cancels) != 0 || len(rest) != 1 {
+		t.Errorf("the first message has %d assignments and %d cancels, %d wait; want 1, 0 and 1", len(frame.Assignments), len(frame.Cancels), len(rest))
+	}
+	if frame, rest = nextFrame(rest); len(frame.Cancels) != 1 || len(rest) != 0 {
+		t.Errorf("the second message has %d cancels, %d wait; want 1 and 0", len(frame.Cancels), len(rest))
+	}
+}
+
 func TestAFrameCarriesAllMessagesInTheirOrder(t *testing.T) {
 	var messages []core.Message
 	for i := range uint64(40) {

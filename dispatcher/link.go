@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -183,6 +184,9 @@ func nextFrame(messages []core.Message) (*pb.ProcessRequest, []core.Message) {
 				return frame, messages[i+1:]
 			}
 		case core.Stop:
+			if slices.ContainsFunc(frame.Assignments, func(a *pb.Assignment) bool { return a.TaskId == m.Task && a.Attempt == uint64(m.Token) }) {
+				return frame, messages[i:] // a worker may read the cancels of a message first
+			}
 			frame.Cancels = append(frame.Cancels, &pb.Cancel{TaskId: m.Task, Attempt: uint64(m.Token)})
 		case core.Acknowledge:
 			frame.Acks = append(frame.Acks, &pb.OutcomeAck{TaskId: m.Task, Attempt: uint64(m.Token)})
