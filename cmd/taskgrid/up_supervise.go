@@ -5,9 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"taskgrid/internal/settings"
 )
 
 // A child that dies is started again after restartFirst, which doubles up to restartLongest while it keeps dying; one
@@ -136,6 +141,7 @@ func (s *supervisor) keep(ctx context.Context, c child) error {
 func (s *supervisor) once(ctx context.Context, c child, again bool, output io.Writer) (pid int, err error) {
 	cmd := exec.CommandContext(ctx, s.executable, c.args...)
 	cmd.Stdout, cmd.Stderr = output, output
+	cmd.Env = withoutCollisions(os.Environ())
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return 0, err
@@ -170,4 +176,16 @@ func ending(err error) string {
 		return "exit status 0"
 	}
 	return err.Error()
+}
+
+// collisions are the variables of flags that mean one thing to one process: what listens at an address cannot do so for
+// all, and the pace of the test client is not that of monitoring.
+var collisions = []string{"metrics-address", "admin-address", "advertise", "timeout", "interval"}
+
+// withoutCollisions returns the environment for the children: all but the variables that only one of them could follow.
+func withoutCollisions(environment []string) []string {
+	return slices.DeleteFunc(slices.Clone(environment), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		return slices.ContainsFunc(collisions, func(flag string) bool { return settings.Variable(flag) == name })
+	})
 }

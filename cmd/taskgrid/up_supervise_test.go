@@ -161,3 +161,10 @@ func TestAChildThatDoesNotEndIsKilledAfterItsGrace(t *testing.T) {
 		t.Errorf("output lacks %q:\n%s", want, out)
 	}
 }
+
+func TestChildrenDoNotGetVariablesThatOnlyOneOfThemCouldFollow(t *testing.T) {
+	got := withoutCollisions([]string{"PATH=/bin", "TASKGRID_METRICS_ADDRESS=:9090", "TASKGRID_INTERVAL=5s", "TASKGRID_MAX_ATTEMPTS=2"})
+	if want := []string{"PATH=/bin", "TASKGRID_MAX_ATTEMPTS=2"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
