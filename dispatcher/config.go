@@ -103,7 +103,7 @@ func (c *Config) Check() error {
 			return fmt.Errorf("%s: %v: %s", rule.field, rule.value, rule.rule)
 		}
 	}
-	return nil
+	return c.Journal.Check()
 }
 
 // core returns what of it the scheduler wants.

@@ -14,6 +14,7 @@ import (
 
 func TestTheDefaultsKeepTheirOwnRules(t *testing.T) {
 	cfg := DefaultConfig()
+	cfg.Journal.ID, cfg.Journal.Directory = "d1", "data"
 	if err := cfg.Check(); err != nil {
 		t.Error(err)
 	}

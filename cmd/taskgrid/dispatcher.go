@@ -13,6 +13,7 @@ import (
 
 	"taskgrid/dispatcher"
 	"taskgrid/dispatcher/core"
+	"taskgrid/dispatcher/journal"
 	"taskgrid/internal/discovery"
 	"taskgrid/internal/process"
 	"taskgrid/internal/rpc"
@@ -23,9 +24,13 @@ import (
 // library comes back.
 const dispatcherGrace = time.Second
 
+// joinAuto is the value of --join that lets the name service tell where the cluster is.
+const joinAuto = "auto"
+
 // dispatcherFlags are the flags of `taskgrid dispatcher` that are not in its Config.
 type dispatcherFlags struct {
 	listen, advertise, strategy string
+	peers, join                 string
 	metrics, admin              string
 	cfg                         dispatcher.Config
 }
@@ -45,6 +50,15 @@ func newDispatcherCommand() *cobra.Command {
 			if cfg.Strategy, err = core.ParseStrategy(f.strategy); err != nil {
 				return exitError{exitUsage, fmt.Errorf("strategy: %w", err)}
 			}
+			if cfg.Journal.Peers, err = journal.ParsePeers(f.peers); err != nil {
+				return exitError{exitUsage, err}
+			}
+			cfg.Journal.Join = f.join != ""
+			if cfg.Journal.Join && f.join != joinAuto {
+				if err := addressOf("join", f.join); err != nil {
+					return err
+				}
+			}
 			if err := cfg.Check(); err != nil {
 				return exitError{exitUsage, err}
 			}
@@ -62,6 +76,11 @@ func newDispatcherCommand() *cobra.Command {
 	flags.StringVar(&cfg.NameServices, "nameservice", discovery.DefaultNameServices, "the name services, host:port separated by commas; a name stands for all its addresses")
 	flags.StringVar(&cfg.Journal.ID, "id", "d1", "name of this dispatcher, for ever the same for one data directory")
 	flags.StringVar(&cfg.Journal.Directory, "data", "./taskgrid-data/dispatcher", "directory of the journal")
+	flags.StringVar(&f.peers, "peers", "", "begin a cluster of several dispatchers: id=host:port of each one's raft port, separated by commas, the same list on each; counts at the first start only")
+	flags.StringVar(&f.join, "join", "", "enter a cluster that runs already: auto (the name service tells where it is), or host:port of any of its dispatchers")
+	flags.Lookup("join").NoOptDefVal = joinAuto
+	flags.StringVar(&cfg.Journal.RaftAddress, "raft-address", "", "host:port at which the other dispatchers reach this one's raft port; empty: what --peers says of it")
+	flags.StringVar(&cfg.Journal.RaftListen, "raft-listen", "", "where to wait for the other dispatchers, host:port; empty: at --raft-address, on all interfaces if that is a name")
 	flags.StringVar(&f.strategy, "strategy", cfg.Strategy.String(), "how a worker is chosen: least-loaded, round-robin or random")
 	flags.Uint32Var(&cfg.MaxAttempts, "max-attempts", cfg.MaxAttempts, "how many attempts may fail, for tasks that do not say")
 	flags.DurationVar(&cfg.AttemptTimeout, "attempt-timeout", cfg.AttemptTimeout, "how long an attempt may take, for tasks that do not say")

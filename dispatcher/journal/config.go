@@ -1,8 +1,6 @@
 package journal
 
 import (
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"time"
@@ -23,25 +21,20 @@ type StateMachine interface {
 	Restore(r io.Reader) error
 }
 
-// Peer is a voting member of the cluster.
-type Peer struct {
-	ID      string // unique in the cluster, for ever the same
-	Address string // host:port of its raft port, as the others reach it
-}
-
 // Config says how a journal is kept. Directory and ID are required, everything else has a default.
 type Config struct {
 	Directory string // where the journal is kept; created when it does not exist; one node's alone
 	ID        string // this node's name in the cluster
 	Cluster   string // the cluster's name; default: whatever the directory says, a random one at the first start
 
-	// RaftAddress is the host:port at which the other nodes reach this one. Without it there is no port, and the
-	// node is a cluster of one.
+	// RaftAddress is the host:port at which the other nodes reach this one; default: what Peers say. Without it there
+	// is no port, and the node is a cluster of one.
 	RaftAddress string
-	// RaftListen is the host:port on which this node waits for the others; default RaftAddress.
+	// RaftListen is the host:port on which this node waits for the others; default RaftAddress if that is an IP
+	// address, its port on all interfaces if it is a name.
 	RaftListen string
-	// Peers are the voters of a new cluster, this node among them; used at the first start only. Default: this node
-	// alone.
+	// Peers are the voters of a new cluster, this node among them, the same on each of them; used at the first start
+	// only. Default: this node alone.
 	Peers []Peer
 	// Join keeps a new node from beginning a cluster: it waits until a member adds it.
 	Join bool
@@ -79,20 +72,14 @@ const (
 )
 
 func (c *Config) setDefaults() error {
-	if c.ID == "" {
-		return errors.New("the node has no id")
-	}
-	if c.Directory == "" && c.Stores == nil {
-		return errors.New("no data directory")
-	}
-	if err := c.checkPeers(); err != nil {
+	if err := c.Check(); err != nil {
 		return err
 	}
-	if len(c.Peers) > 1 && c.RaftAddress == "" && c.Transport == nil {
-		return errors.New("a node with peers needs a raft address")
+	if c.Transport == nil {
+		c.RaftAddress = c.reached()
 	}
 	if c.RaftListen == "" {
-		c.RaftListen = c.RaftAddress
+		c.RaftListen = defaultListen(c.RaftAddress)
 	}
 	timeout := aloneTimeout
 	if c.RaftAddress != "" || c.Transport != nil {
@@ -115,24 +102,6 @@ func (c *Config) setDefaults() error {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
-	}
-	return nil
-}
-
-// checkPeers refuses a cluster in which this node is missing, or two nodes are one.
-func (c *Config) checkPeers() error {
-	ids, addresses := map[string]bool{}, map[string]bool{}
-	for _, p := range c.Peers {
-		if ids[p.ID] {
-			return fmt.Errorf("peer %q is named twice", p.ID)
-		}
-		if addresses[p.Address] {
-			return fmt.Errorf("peer address %s is named twice", p.Address)
-		}
-		ids[p.ID], addresses[p.Address] = true, true
-	}
-	if len(c.Peers) > 0 && !ids[c.ID] {
-		return fmt.Errorf("the peers do not include this node, %q", c.ID)
 	}
 	return nil
 }

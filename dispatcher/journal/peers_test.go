@@ -67,20 +67,41 @@ func TestThreeNodesOverTCP(t *testing.T) {
 	}
 }
 
-func TestHalfAConfigurationIsRefused(t *testing.T) {
+func TestHalfAConfigurationIsRefusedInWords(t *testing.T) {
+	two := []Peer{{"d1", "h:1"}, {"d2", "h:2"}}
 	for _, c := range []struct {
 		cfg  Config
 		want string
 	}{
-		{Config{Directory: "x"}, "no id"},
-		{Config{ID: "d1"}, "no data directory"},
-		{Config{ID: "d1", Directory: "x", RaftAddress: "h:1", Peers: []Peer{{"d2", "h:2"}}}, `do not include this node, "d1"`},
-		{Config{ID: "d1", Directory: "x", Peers: []Peer{{"d1", "h:1"}, {"d2", "h:2"}}}, "needs a raft address"},
-		{Config{ID: "d1", Directory: "x", RaftAddress: "h:1", Peers: []Peer{{"d1", "h:1"}, {"d1", "h:2"}}}, `"d1" is named twice`},
-		{Config{ID: "d1", Directory: "x", RaftAddress: "h:1", Peers: []Peer{{"d1", "h:1"}, {"d2", "h:1"}}}, "address h:1 is named twice"},
+		{Config{Directory: "x"}, `id: "": must be 1 to 64 characters`},
+		{Config{Directory: "x", ID: "d 1"}, `id: "d 1": must be 1 to 64 characters of a-z`},
+		{Config{ID: "d1"}, `data: "": must be a directory`},
+		{Config{ID: "d1", Directory: "x", RaftAddress: "0.0.0.0:1"}, `raft-address: "0.0.0.0:1": must name a host that the other members can dial`},
+		{Config{ID: "d1", Directory: "x", RaftAddress: ":1"}, `raft-address: ":1": must be host:port`},
+		{Config{ID: "d1", Directory: "x", RaftAddress: "h:0"}, `raft-address: "h:0": must have a port of 1 to 65535`},
+		{Config{ID: "d1", Directory: "x", RaftAddress: "h:1", RaftListen: "h"}, `raft-listen: "h": must be host:port`},
+		{Config{ID: "d1", Directory: "x", RaftListen: ":1"}, `raft-address: "": is required with --raft-listen`},
+		{Config{ID: "d1", Directory: "x", Join: true}, `raft-address: "": is required with --join`},
+		{Config{ID: "d1", Directory: "x", Join: true, Peers: two}, "join: cannot be together with --peers d1=h:1,d2=h:2"},
+		{Config{ID: "d1", Directory: "x", RaftAddress: "h:1", Peers: []Peer{{"d2", "h:2"}}}, "peers: d2=h:2: does not include this node, --id d1"},
+		{Config{ID: "d1", Directory: "x", RaftAddress: "h:3", Peers: two}, `says that this node, "d1", is at h:1, but --raft-address is h:3`},
+		{Config{ID: "d1", Directory: "x", Peers: []Peer{{"d1", "h:1"}, {"d1", "h:2"}}}, `id "d1" is named twice`},
+		{Config{ID: "d1", Directory: "x", Peers: []Peer{{"d1", "h:1"}, {"d2", "h:1"}}}, "address h:1 is named twice"},
+		{Config{ID: "d1", Directory: "x", Peers: []Peer{{"d1", "h:1"}, {"d2", "[::]:1"}}}, `d2: "[::]:1": must name a host`},
 	} {
 		if _, err := Open(c.cfg, new(book)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("Open(%+v) = %v, want %q", c.cfg, err, c.want)
 		}
+	}
+}
+
+func TestAListOfPeersIsReadAsItIsWritten(t *testing.T) {
+	const list = "d1=10.0.0.1:50062,d2=host-2:50062"
+	peers, err := ParsePeers(" d1=10.0.0.1:50062, d2 = host-2:50062 ")
+	if err != nil || FormatPeers(peers) != list {
+		t.Errorf("read as %v, %v; want %s", peers, err, list)
+	}
+	if _, err := ParsePeers("d1,d2=h:1"); err == nil || err.Error() != `peers: "d1": must be id=host:port, separated by commas` {
+		t.Errorf("a peer without address: %v", err)
 	}
 }

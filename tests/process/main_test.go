@@ -78,3 +78,11 @@ func steps(task *pb.Task) []string {
 	}
 	return to
 }
+
+// submitEventually submits a task, trying again while nobody can do it, and waits for its end.
+func submitEventually(g *grid.Grid, c *client.Client, typ, payload string) {
+	g.Eventually("a task of type "+typ+" is done", func(ctx context.Context) error {
+		_, err := c.Run(ctx, &pb.TaskSpec{Type: typ, Payload: payload})
+		return err
+	})
+}
