@@ -13,7 +13,7 @@ BUF = go tool -modfile=tools/go.mod buf
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build ./taskgrid, static
@@ -49,7 +49,11 @@ demo: ## a grid with the random test client, in a temporary folder
 	go run ./cmd/taskgrid up --client --ephemeral
 
 .PHONY: bench
-bench: ## the micro-benchmarks
+bench: build ## measure a grid on this machine (docs: taskgrid bench --help)
+	./taskgrid bench $(BENCHFLAGS)
+
+.PHONY: microbench
+microbench: ## the micro-benchmarks, for benchstat
 	go test -run '^$$' -bench . -benchmem $(TESTFLAGS) ./...
 
 .PHONY: lint

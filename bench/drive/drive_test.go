@@ -1,0 +1,83 @@
+package drive
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"taskgrid/bench"
+)
+
+func TestTheYardstickEchoes(t *testing.T) {
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- ServeEcho(ctx, lis) }()
+	client, err := DialEcho(lis.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	edges := 0
+	window := Window{Warm: 10 * time.Millisecond, For: 50 * time.Millisecond, Edge: func(bool) { edges++ }}
+	figures, err := Measure(t.Context(), window, Calls(4, client.Call))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if figures[bench.Rate] < 10 || figures[bench.P50] <= 0 || figures[bench.P50] > figures[bench.P99] || figures[bench.P99] > figures[bench.P999] {
+		t.Errorf("figures %v, want a rate, and latencies in their order", figures)
+	}
+	if edges != 2 {
+		t.Errorf("%d edges of the window, want 2", edges)
+	}
+	stop()
+	if err := <-served; err != nil {
+		t.Errorf("serve: %v", err)
+	}
+}
+
+// Each call takes ten milliseconds, so that rate and latency are known within wide bounds.
+func TestOnlyWhatEndsInTheWindowCounts(t *testing.T) {
+	tick := func(ctx context.Context) error {
+		timer := time.NewTimer(10 * time.Millisecond)
+		defer timer.Stop()
+		<-timer.C
+		return nil
+	}
+	figures, err := Measure(t.Context(), Window{Warm: 200 * time.Millisecond, For: 200 * time.Millisecond}, Calls(2, tick))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Had what ended before counted too, it would be 400.
+	if rate := figures[bench.Rate]; rate > 210 {
+		t.Errorf("rate %.0f of two calls of 10ms each, want at most 200", rate)
+	}
+	if p50 := figures[bench.P50]; p50 < 9_900 {
+		t.Errorf("p50 %.0f µs, want at least 10,000", p50)
+	}
+}
+
+func TestWorkThatFailsEndsTheMeasurement(t *testing.T) {
+	broken := errors.New("broken")
+	fail := func(context.Context) error { return broken }
+	if _, err := Measure(t.Context(), Window{For: time.Hour}, Calls(3, fail)); !errors.Is(err, broken) {
+		t.Errorf("error %v, want %v", err, broken)
+	}
+	idle := func(ctx context.Context, r *Recorder) error {
+		for !r.Over() && ctx.Err() == nil {
+			select {
+			case <-time.After(time.Millisecond):
+			case <-ctx.Done():
+			}
+		}
+		return nil
+	}
+	if _, err := Measure(t.Context(), Window{For: 5 * time.Millisecond}, idle); err == nil {
+		t.Error("work that finishes nothing gave figures")
+	}
+}

@@ -1,0 +1,102 @@
+//go:build unix
+
+package process
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"taskgrid/bench"
+	"taskgrid/tests/grid"
+)
+
+// benched runs `taskgrid bench -o json` with short measurements and returns the figures of each phase.
+func benched(t *testing.T, g *grid.Grid, args ...string) map[string]map[string]bench.Summary {
+	t.Helper()
+	out, stderr, code := g.Run(append([]string{"bench", "-o", "json", "--rounds", "2", "--duration", "100ms"}, args...)...)
+	if code != 0 {
+		t.Fatalf("bench %v: exit code %d: %s", args, code, stderr)
+	}
+	var report bench.Report
+	if err := json.Unmarshal([]byte(out), &report); err != nil {
+		t.Fatalf("bench %v: %v in %s", args, err, out)
+	}
+	phases := map[string]map[string]bench.Summary{}
+	for _, p := range report.Phases {
+		phases[p.Name] = p.Figures
+	}
+	return phases
+}
+
+// TestBenchMeasuresAGridOfItsOwn runs the usual phases, each for a moment, and wants figures that can be true.
+func TestBenchMeasuresAGridOfItsOwn(t *testing.T) {
+	g := grid.New(t)
+	data := t.TempDir()
+	phases := benched(t, g, "--data", data, "--phases", "one,closed-64,unary-64", "--profile", filepath.Join(data, "profiles"))
+	for _, phase := range []string{"one", "closed-64", "unary-64"} {
+		f := phases[phase]
+		rate, ratio, echo := f[bench.Rate], f[bench.Ratio], f[bench.Echo]
+		if rate.Median < 5 || echo.Median < 100 || ratio.Median <= 0 || ratio.Median > 20 || len(ratio.Values) != 2 {
+			t.Errorf("%s: rate %v, echo %v, ratio %v", phase, rate, echo, ratio)
+		}
+		if f[bench.P50].Median <= 0 || f[bench.P50].Median > f[bench.P99].Median {
+			t.Errorf("%s: p50 %v, p99 %v", phase, f[bench.P50], f[bench.P99])
+		}
+		if runtime.GOOS == "linux" && f["rss_mib.dispatcher"].Median < 5 {
+			t.Errorf("%s: memory of the dispatcher: %v MiB", phase, f["rss_mib.dispatcher"])
+		}
+	}
+	if r := phases["one"]["p50_ratio"]; r.Median < 1 {
+		t.Errorf("a task takes %v of a raw call", r.Median)
+	}
+	for _, process := range []string{"dispatcher", "nameservice", "worker-reverse"} {
+		file := filepath.Join(data, "profiles", "closed-64-"+process+".pprof")
+		if info, err := os.Stat(file); err != nil || info.Size() == 0 {
+			t.Errorf("profile: %v", err)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(data, "taskgrid-bench-*")); len(left) != 0 {
+		t.Errorf("bench left %v behind", left)
+	}
+}
+
+// TestBenchMeasuresARunningGrid names the dispatcher, whose processes are not the bench's to look into.
+func TestBenchMeasuresARunningGrid(t *testing.T) {
+	t.Parallel()
+	g := grid.New(t)
+	g.Nameservice()
+	g.Dispatcher()
+	g.Worker("reverse-1", "reverse")
+	g.Connected("reverse-1")
+	f := benched(t, g, "--dispatcher", g.Disp, "--phases", "closed-64")["closed-64"]
+	if f[bench.Ratio].Median <= 0 {
+		t.Errorf("figures %v, want a ratio", f)
+	}
+	for name := range f {
+		if strings.HasPrefix(name, "rss") || strings.HasPrefix(name, "cpu") {
+			t.Errorf("%s of processes that are not the bench's", name)
+		}
+	}
+}
+
+func TestBenchRefusesWrongFlagsInWords(t *testing.T) {
+	t.Parallel()
+	g := grid.New(t)
+	for args, want := range map[string]string{
+		"--phases closed":                      `phases: "closed": must be all, or some of one,closed-64,`,
+		"--rounds 0":                           "rounds: 0: must be 1 to 1000",
+		"--duration 1ms":                       "duration: 1ms: must be 10ms to 1h",
+		"--dispatcher here":                    `dispatcher: "here": must be host:port`,
+		"--dispatcher 127.0.0.1:1 --profile x": "with --dispatcher the processes are not ours to ask",
+		"--data /does/not/exist":               "data: ",
+		"--output xml":                         `output: "xml": must be table, json, jsonl`,
+	} {
+		if _, stderr, code := g.Run(append([]string{"bench"}, strings.Fields(args)...)...); code != 2 || !strings.Contains(stderr, want) {
+			t.Errorf("bench %s: exit code %d, %q; want 2 and %q in it", args, code, stderr, want)
+		}
+	}
+}
