@@ -14,6 +14,7 @@ import (
 	"taskgrid/dispatcher/core"
 	"taskgrid/dispatcher/journal"
 	"taskgrid/internal/process"
+	"taskgrid/internal/pulse"
 )
 
 // Dispatcher is one replica. New opens its journal; Run makes it work; its gRPC face is a Server.
@@ -37,7 +38,9 @@ type Dispatcher struct {
 	reservedB int64                // bytes of their payloads
 	owed      [][]byte             // decided by the scheduler and not taken by the journal yet
 	armed     time.Time
-	broken    error // the journal holds what this program cannot read
+	pulse     pulse.Pulse   // beats with each step of a leader
+	still     time.Duration // for how long this process stood still, and the log does not know yet
+	broken    error         // the journal holds what this program cannot read
 
 	rearm   chan struct{} // holds one: the time to tick has come nearer
 	changed chan struct{} // holds one: the view has changed, or the leadership
@@ -90,10 +93,25 @@ func (d *Dispatcher) step(do func(*core.Scheduler)) bool {
 	if d.scheduler == nil {
 		return false
 	}
-	d.scheduler.Begin(time.Now())
+	d.begin()
 	do(d.scheduler)
 	d.passOn()
 	return true
+}
+
+// longestStep is how far apart two steps of a leader are that runs, on a busy machine. When more time than that goes by
+// without one, the process stood still. No connection is given up sooner.
+const longestStep = 4 * maxTick
+
+// begin tells the scheduler the time, and of a pause of this process before anything else that has happened. It is called
+// under the lock.
+func (d *Dispatcher) begin() {
+	now := time.Now()
+	d.scheduler.Begin(now)
+	if still := d.pulse.Beat(now, longestStep); still > 0 {
+		d.still += still
+		d.scheduler.Woke()
+	}
 }
 
 // passOn hands over what can be handed over, and gives what the scheduler decided to the journal and to the workers'
@@ -164,7 +182,7 @@ func (r *replica) Apply(records [][]byte) []any {
 		return make([]any, len(records))
 	}
 	if d.scheduler != nil {
-		d.scheduler.Begin(time.Now())
+		d.begin()
 	}
 	results := make([]any, len(records))
 	for i, rec := range records {

@@ -9,6 +9,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"taskgrid/dispatcher/core"
+	"taskgrid/internal/pulse"
 )
 
 // maxTick is how often the scheduler is ticked at least: it looks then whether a breaker may be tried again, and what
@@ -73,6 +74,7 @@ func (d *Dispatcher) takeUp(term uint64) bool {
 	}
 	cfg.Again = d.again
 	d.scheduler, d.term = core.NewScheduler(cfg, d.machine, term, time.Now()), term
+	d.pulse = pulse.Pulse{}
 	d.view.Changes()
 	for _, w := range d.view.All() {
 		d.scheduler.SetWorker(w)
@@ -117,7 +119,19 @@ func (d *Dispatcher) tick() time.Duration {
 		d.armed = time.Time{}
 		s.Tick()
 	})
+	if still := d.takeStill(); still > 0 {
+		d.log.Warn("this process stood still; workers that hung up meanwhile may come back with what they run", "for", still.String())
+	}
 	return d.untilTick()
+}
+
+// takeStill returns for how long the process stood still that was not asked before.
+func (d *Dispatcher) takeStill() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	still := d.still
+	d.still = 0
+	return still
 }
 
 func (d *Dispatcher) untilTick() time.Duration {

@@ -18,7 +18,8 @@
 // say.
 //
 // One worker_id has one entry. A second process that registers under the same id takes it over, and the lease of the
-// first is dead.
+// first is dead. That is how a restarted worker comes back; but when the first still sends heartbeats, two processes
+// fight for one name, and the log warns of it.
 //
 // # The silence is judged at the time of reading
 //
@@ -27,6 +28,14 @@
 // unhealthy, offline), each in the order of the last heartbeat. All in one queue wait for the same length of silence,
 // so whoever is due next stands in front. A heartbeat moves its worker to the back of the first queue, whatever the
 // number of workers.
+//
+// # A name service that stood still
+//
+// Stopped by SIGSTOP, or paused with its container, this process hears nobody, and on waking the heartbeats of that time
+// are missing. That is its own silence and nobody else's. It notices by its sweep (package pulse): when neither that nor
+// any call has happened for far longer than it should, nothing of the process ran, and that time is left out of all
+// silences, whoever asks first. What was silent before is judged as if the time had not been: 2 s of silence, a pause of
+// an hour, and a second later the worker is UNHEALTHY.
 //
 // # Watching
 //
@@ -43,6 +52,6 @@
 //
 // The rules (no clock, no goroutines, no I/O; the time is an argument): registration.go and worker.go say what is known
 // of a worker, registry.go what may be asked, roster.go holds the tables, expiry.go the queues, changes.go the order of
-// versions, services.go the announced services. The gRPC face: server.go, watch.go, frame.go, convert.go, metrics.go.
+// versions, services.go the announced services. The gRPC face: server.go, sweep.go, watch.go, frame.go, convert.go, metrics.go.
 // The wiring is in cmd/taskgrid.
 package nameservice

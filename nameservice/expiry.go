@@ -54,11 +54,23 @@ func (r *Registry) Advance(now time.Time) {
 	for e := r.due(&r.offline, r.times.ForgetAfter); e != nil; e = r.due(&r.offline, r.times.ForgetAfter) {
 		r.remove(e)
 	}
-	r.services.expire(r.now)
-	if r.changes.settled == 0 && r.now.Sub(r.started) >= r.times.UnhealthyAfter {
+	r.services.expire(r.listened())
+	if r.changes.settled == 0 && r.listened().Sub(r.started) >= r.times.UnhealthyAfter {
 		r.changes.settle()
 	}
 }
+
+// Missed moves the registry's time to now, like Advance, and leaves the last part of it out of every silence: for that
+// long nobody could be heard, because this process stood still. Workers are judged as if that time had not been.
+func (r *Registry) Missed(now time.Time, part time.Duration) {
+	if now.After(r.now) {
+		r.missed += max(0, min(part, now.Sub(r.now)))
+	}
+	r.Advance(now)
+}
+
+// listened is the time of a clock that stood still while nobody could be heard. All silences are measured by it.
+func (r *Registry) listened() time.Time { return r.now.Add(-r.missed) }
 
 // due returns the first worker of the queue if it has been silent for that long, or nil. The queue is in the order of
 // the last heartbeat: if the first one is not due, none is.
@@ -68,7 +80,7 @@ func (r *Registry) due(queue *list.List, silence time.Duration) *entry {
 		return nil
 	}
 	e := first.Value.(*entry)
-	if r.now.Sub(e.LastHeartbeat) < silence {
+	if r.listened().Sub(e.heard) < silence {
 		return nil
 	}
 	return e
@@ -76,7 +88,7 @@ func (r *Registry) due(queue *list.List, silence time.Duration) *entry {
 
 // hear notes that the worker gave a sign of life now. It is alive, whatever it was before.
 func (r *Registry) hear(e *entry) {
-	e.LastHeartbeat = r.now
+	e.LastHeartbeat, e.heard = r.now, r.listened()
 	r.moveTo(e, &r.alive)
 	r.setState(e, e.lively())
 }

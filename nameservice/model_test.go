@@ -18,14 +18,15 @@ func TestRegistryBehavesLikeAMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := newModel()
 		t.Repeat(map[string]func(*rapid.T){
-			"register":   m.register,
-			"heartbeat":  m.heartbeat,
-			"drain":      m.drain,
-			"deregister": m.deregister,
-			"wait":       m.wait,
-			"watch":      m.watch,
-			"catch up":   m.catchUp,
-			"":           m.compare,
+			"register":    m.register,
+			"heartbeat":   m.heartbeat,
+			"drain":       m.drain,
+			"deregister":  m.deregister,
+			"wait":        m.wait,
+			"stand still": m.standStill,
+			"watch":       m.watch,
+			"catch up":    m.catchUp,
+			"":            m.compare,
 		})
 	})
 }
@@ -140,6 +141,16 @@ func (m *model) wait(t *rapid.T) {
 		if m.now.Sub(w.heard) >= times.ForgetAfter {
 			delete(m.workers, id)
 		}
+	}
+}
+
+// standStill lets the name service hear nobody for a while.
+func (m *model) standStill(t *rapid.T) {
+	d := rapid.SampledFrom([]time.Duration{time.Millisecond, 9 * time.Second, time.Hour}).Draw(t, "pause")
+	m.now = m.now.Add(d)
+	m.registry.Missed(m.now, d)
+	for _, w := range m.workers {
+		w.heard = w.heard.Add(d)
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 var (
 	// ErrUnknownLease means: register again.
 	ErrUnknownLease = errors.New("unknown lease")
+	// ErrReplaced is in the chain, beside ErrUnknownLease, when the lease died of another registration of the worker_id.
+	ErrReplaced = errors.New("another process bears this worker_id")
 	// ErrUnknownWorker means that no worker of that name is registered.
 	ErrUnknownWorker = errors.New("unknown worker")
 	// ErrFull means that a table has reached its bound.
@@ -40,7 +42,8 @@ type Registry struct {
 	times   Times
 	limits  Limits
 	started time.Time
-	now     time.Time // the latest time that a call was given
+	now     time.Time     // the latest time that a call was given
+	missed  time.Duration // of it nobody could be heard
 	counts  Counts
 
 	workers map[string]*entry // by worker_id
@@ -49,7 +52,7 @@ type Registry struct {
 	byType  map[string]roster
 	bytes   int // sum of Registration.size
 
-	// Who waits for how long a silence, each in the order of LastHeartbeat. See expiry.go.
+	// Who waits for how long a silence, each in the order of the last heartbeat. See expiry.go.
 	alive, unhealthy, offline list.List
 
 	changes  changes
@@ -145,13 +148,16 @@ func (r *Registry) renew(e *entry, a Application) {
 	r.hear(e)
 }
 
-// Heartbeat keeps the lease alive and returns the worker's state, Active or Draining. Error: ErrUnknownLease, also
-// when the lease is not that of the worker id.
+// Heartbeat keeps the lease alive and returns the worker's state, Active or Draining. Errors: ErrUnknownLease, also
+// when the lease is not that of the worker id, and with it ErrReplaced.
 func (r *Registry) Heartbeat(now time.Time, lease, id string, running uint32, load float32) (State, error) {
 	r.Advance(now)
 	e := r.leases[lease]
 	if e == nil || e.ID != id {
 		r.counts.UnknownLeases++
+		if holder := r.workers[id]; e == nil && holder != nil {
+			return 0, fmt.Errorf("%w of worker %s: %w, at %s: register again", ErrUnknownLease, shorten(id), ErrReplaced, holder.Address)
+		}
 		return 0, fmt.Errorf("%w of worker %s: register again", ErrUnknownLease, shorten(id))
 	}
 	r.counts.Heartbeats++

@@ -54,69 +54,6 @@ func states(r *nameservice.Registry, now time.Time, taskType string) map[string]
 	return found
 }
 
-func TestSilenceLeadsFromActiveToForgotten(t *testing.T) {
-	for _, c := range []struct {
-		silence time.Duration
-		want    string // "": not known
-	}{
-		{0, "active"},
-		{2999 * time.Millisecond, "active"},
-		{3 * time.Second, "unhealthy"},
-		{9999 * time.Millisecond, "unhealthy"},
-		{10 * time.Second, "offline"},
-		{59999 * time.Millisecond, "offline"},
-		{60 * time.Second, ""},
-		{24 * time.Hour, ""},
-	} {
-		// Nobody sweeps between the heartbeat and the lookup: it is the lookup that judges.
-		r := newRegistry()
-		register(t, r, at(0), "a", "hash")
-		heartbeat(t, r, at(time.Second), "a")
-		if got := states(r, at(time.Second+c.silence), "hash")["a"]; got != c.want {
-			t.Errorf("after %v of silence: got %q, want %q", c.silence, got, c.want)
-		}
-	}
-}
-
-func TestOneHeartbeatRevivesAllTypes(t *testing.T) {
-	for _, silence := range []time.Duration{5 * time.Second, 30 * time.Second} {
-		r := newRegistry()
-		register(t, r, at(0), "a", "hash", "sum", "upper")
-		r.Advance(at(silence))
-		if got := heartbeat(t, r, at(silence), "a"); got != nameservice.Active {
-			t.Errorf("heartbeat after %v: got %v, want active", silence, got)
-		}
-		for _, taskType := range []string{"hash", "sum", "upper"} {
-			if got := r.Lookup(at(silence), taskType, false); len(got) != 1 {
-				t.Errorf("active workers of %s after the revival: got %d, want 1", taskType, len(got))
-			}
-		}
-	}
-}
-
-func TestLookupNeverExtendsALease(t *testing.T) {
-	r := newRegistry()
-	register(t, r, at(0), "a", "hash")
-	for d := time.Duration(0); d < 3*time.Second; d += 100 * time.Millisecond {
-		r.Lookup(at(d), "hash", true)
-	}
-	if got := r.Lookup(at(3*time.Second), "hash", false); len(got) != 0 {
-		t.Errorf("active workers after 3 s of lookups and no heartbeat: got %d, want 0", len(got))
-	}
-}
-
-func TestForgottenWorkerMustRegisterAgain(t *testing.T) {
-	r := newRegistry()
-	lease := register(t, r, at(0), "a", "hash")
-	_, err := r.Heartbeat(at(time.Minute), lease, "a", 0, 0)
-	if !errors.Is(err, nameservice.ErrUnknownLease) {
-		t.Errorf("heartbeat after the worker was forgotten: got %v, want ErrUnknownLease", err)
-	}
-	if got := r.Counts().UnknownLeases; got != 1 {
-		t.Errorf("unknown leases counted: got %d, want 1", got)
-	}
-}
-
 func TestHeartbeatWithTheLeaseOfAnotherWorkerIsRefused(t *testing.T) {
 	r := newRegistry()
 	lease := register(t, r, at(0), "a", "hash")
@@ -245,17 +182,6 @@ func TestLookupIsInTheOrderOfWorkerID(t *testing.T) {
 	}
 }
 
-func TestTimeNeverGoesBack(t *testing.T) {
-	r := newRegistry()
-	register(t, r, at(5*time.Second), "late", "hash")
-	register(t, r, at(0), "early", "hash") // a call that was overtaken on its way to the lock
-	for _, w := range r.Lookup(at(0), "hash", false) {
-		if !w.LastHeartbeat.Equal(at(5 * time.Second)) {
-			t.Errorf("%s was last heard at %v, want 5 s", w.ID, w.LastHeartbeat.Sub(start))
-		}
-	}
-}
-
 func TestFullTableRefusesNewWorkersOnly(t *testing.T) {
 	r := nameservice.NewRegistry(times, nameservice.Limits{Workers: 2, Bytes: 1 << 20, Services: 1, Departures: 10}, start)
 	register(t, r, at(0), "a", "hash")
@@ -291,90 +217,5 @@ func TestTableIsBoundedInBytes(t *testing.T) {
 	r.Deregister(at(0), "leaseofw0")
 	if _, err := r.Register(at(0), big("w0")); err != nil {
 		t.Errorf("register after another one left: %v", err)
-	}
-}
-
-func TestSettledWhenAWorkerWouldBeUnhealthy(t *testing.T) {
-	r := newRegistry()
-	if r.Settled(at(2999 * time.Millisecond)) {
-		t.Error("settled before 3 s, want not")
-	}
-	version := r.Version()
-	if !r.Settled(at(3 * time.Second)) {
-		t.Error("not settled after 3 s, want settled")
-	}
-	if r.Version() == version {
-		t.Error("settling was no change, want one")
-	}
-}
-
-func TestAnnouncementsEndUnlessRepeated(t *testing.T) {
-	r := newRegistry()
-	announce := func(d time.Duration, id string, term uint64) {
-		t.Helper()
-		if err := r.Announce(at(d), "dispatcher", nameservice.Instance{ID: id, Address: id + ":50052", Term: term}); err != nil {
-			t.Fatalf("announce %s: %v", id, err)
-		}
-	}
-	expect := func(d time.Duration, want ...string) {
-		t.Helper()
-		var got []string
-		for _, in := range r.LookupService(at(d), "dispatcher") {
-			got = append(got, fmt.Sprintf("%s@%d", in.ID, in.Term))
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("instances after %v (-want +got):\n%s", d, diff)
-		}
-	}
-	announce(0, "d1", 1)
-	announce(0, "d3", 2)
-	announce(5*time.Second, "d2", 2)
-	expect(5*time.Second, "d2@2", "d3@2", "d1@1")
-	announce(6*time.Second, "d1", 3)
-	expect(6*time.Second, "d1@3", "d2@2", "d3@2")
-	expect(10*time.Second, "d1@3", "d2@2")
-	expect(16 * time.Second)
-	if got := r.LookupService(at(6*time.Second), "monitoring"); len(got) != 0 {
-		t.Errorf("instances of another service: got %v, want none", got)
-	}
-}
-
-func TestAnnouncementsAreBounded(t *testing.T) {
-	r := nameservice.NewRegistry(times, nameservice.Limits{Workers: 1, Bytes: 1 << 20, Services: 2, Departures: 1}, start)
-	for i, want := range []error{nil, nil, nameservice.ErrFull} {
-		err := r.Announce(at(0), "dispatcher", nameservice.Instance{ID: fmt.Sprint("d", i), Address: "d:1"})
-		if !errors.Is(err, want) {
-			t.Errorf("announcement %d of at most 2: got %v, want %v", i+1, err, want)
-		}
-	}
-	if err := r.Announce(at(0), "dispatcher", nameservice.Instance{ID: "d1", Address: "d:2"}); err != nil {
-		t.Errorf("repeat an announcement in a full table: %v", err)
-	}
-}
-
-func TestTimesMustGrow(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		with func(*nameservice.Times)
-		want string // "": valid
-	}{
-		{"the defaults", func(*nameservice.Times) {}, ""},
-		{"no heartbeat", func(t *nameservice.Times) { t.HeartbeatInterval = 0 }, "heartbeat-interval: 0s: must be positive"},
-		{"unhealthy too early", func(t *nameservice.Times) { t.UnhealthyAfter = time.Second },
-			"unhealthy-after: 1s: must be longer than heartbeat-interval, 1s"},
-		{"offline too early", func(t *nameservice.Times) { t.OfflineAfter = 2 * time.Second },
-			"offline-after: 2s: must be longer than unhealthy-after, 3s"},
-		{"forgotten too early", func(t *nameservice.Times) { t.ForgetAfter = -time.Second },
-			"forget-after: -1s: must be longer than offline-after, 10s"},
-	} {
-		changed := times
-		c.with(&changed)
-		got := ""
-		if err := changed.Validate(); err != nil {
-			got = err.Error()
-		}
-		if got != c.want {
-			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
-		}
 	}
 }

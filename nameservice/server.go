@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -13,18 +14,12 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"taskgrid/internal/pulse"
 	"taskgrid/internal/rpc"
 	pb "taskgrid/proto/taskgrid/v1"
 )
 
 const (
-	// sweepEvery is how soon watchers hear of a silence that nobody asked about. Who asks is told the truth anyway.
-	sweepEvery = 100 * time.Millisecond
-
-	// gatherFor is how long changes are gathered, after one was told, before the next ones are. When a thousand
-	// workers start at once it turns a thousand messages to each watcher into a few.
-	gatherFor = 10 * time.Millisecond
-
 	maxServices   = 1024
 	maxDepartures = 65_536
 
@@ -74,6 +69,9 @@ type Server struct {
 
 	mu       sync.Mutex
 	registry *Registry
+	pulse    pulse.Pulse   // beats while Run runs
+	running  bool          // Run runs
+	still    time.Duration // for how long this process stood still, and the log does not know yet
 	watchers int
 	news     newsroom
 }
@@ -97,31 +95,10 @@ func NewServer(opts Options, log *slog.Logger) *Server {
 // randomWord returns 20 characters of a-z and 2-7 that nobody can guess: 100 random bits.
 func randomWord() string { return strings.ToLower(rand.Text()[:20]) }
 
-// Run sweeps the registry and tells the watchers, until ctx ends. Then all watches end too. Run it once.
-func (s *Server) Run(ctx context.Context) error {
-	defer close(s.stopped)
-	sweep := time.NewTicker(sweepEvery)
-	defer sweep.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-sweep.C:
-		case <-s.dirty:
-		}
-		if s.publish() {
-			select {
-			case <-ctx.Done():
-			case <-time.After(gatherFor):
-			}
-		}
-	}
-}
-
 // ask calls do with the registry and the time, under the lock, and sees to it that watchers hear of what changed.
 func (s *Server) ask(do func(r *Registry, now time.Time)) {
 	s.mu.Lock()
-	do(s.registry, time.Now())
+	do(s.registry, s.now())
 	changed := s.registry.Version() != s.news.version
 	s.mu.Unlock()
 	if changed {
@@ -147,11 +124,7 @@ func (s *Server) RegisterWorker(ctx context.Context, req *pb.RegisterWorkerReque
 		log.Warn("registration refused", "error", err)
 		return nil, toStatus(err)
 	}
-	if done.Replaced != "" {
-		log.Warn("worker replaced: another process took over its worker_id", "replaced_address", done.Replaced)
-	} else {
-		log.Info("worker registered", "types", req.Types, "capacity", req.Capacity)
-	}
+	log.Info("worker registered", "types", req.Types, "capacity", req.Capacity, "replaced_address", done.Replaced)
 	return &pb.RegisterWorkerResponse{
 		LeaseId:           done.Lease,
 		Ttl:               durationpb.New(s.opts.Times.OfflineAfter),
@@ -160,7 +133,7 @@ func (s *Server) RegisterWorker(ctx context.Context, req *pb.RegisterWorkerReque
 }
 
 // Heartbeat implements NameService.
-func (s *Server) Heartbeat(_ context.Context, req *pb.HeartbeatRequest) (*pb.HeartbeatResponse, error) {
+func (s *Server) Heartbeat(ctx context.Context, req *pb.HeartbeatRequest) (*pb.HeartbeatResponse, error) {
 	err := cmp.Or(required("lease_id", req.LeaseId), required("worker_id", req.WorkerId), checkLoad(req.Load))
 	if err != nil {
 		return nil, toStatus(err)
@@ -169,6 +142,9 @@ func (s *Server) Heartbeat(_ context.Context, req *pb.HeartbeatRequest) (*pb.Hea
 	s.ask(func(r *Registry, now time.Time) {
 		state, err = r.Heartbeat(now, req.LeaseId, req.WorkerId, req.Running, req.Load)
 	})
+	if errors.Is(err, ErrReplaced) { // a restart replaces the dead; here the one that was replaced lives
+		s.log.Warn("two processes bear the same worker_id", "request_id", rpc.RequestID(ctx), "worker_id", req.WorkerId, "error", err)
+	}
 	if err != nil {
 		return nil, toStatus(err)
 	}

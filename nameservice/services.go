@@ -26,7 +26,7 @@ type serviceKey struct{ service, instance string }
 type announcement struct {
 	Instance
 	key   serviceKey
-	ends  time.Time
+	ends  time.Time // by the clock of Registry.listened
 	place *list.Element
 }
 
@@ -53,7 +53,7 @@ func (r *Registry) Announce(now time.Time, service string, instance Instance) er
 		a.place = r.services.queue.PushBack(a)
 		r.services.entries[key] = a
 	}
-	a.Instance, a.ends = instance, r.now.Add(r.times.OfflineAfter)
+	a.Instance, a.ends = instance, r.listened().Add(r.times.OfflineAfter)
 	r.services.queue.MoveToBack(a.place)
 	return nil
 }

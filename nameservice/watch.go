@@ -49,7 +49,7 @@ func newNewsroom() newsroom {
 func (s *Server) publish() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.registry.Advance(time.Now())
+	s.registry.Advance(s.now())
 	if s.registry.Version() == s.news.version {
 		return false
 	}
@@ -95,7 +95,7 @@ func (s *Server) WatchWorkers(req *pb.WatchWorkersRequest, stream grpc.ServerStr
 func (s *Server) begin(req *pb.WatchWorkersRequest) *frame {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
+	now := s.now()
 	if req.Epoch == s.epoch {
 		if f, ok := s.frameSince(now, req.Type, req.Version); ok {
 			return f
@@ -111,7 +111,7 @@ func (s *Server) next(ctx context.Context, taskType string, version uint64) (*fr
 		s.mu.Lock()
 		if version < s.news.version {
 			defer s.mu.Unlock()
-			f, ok := s.frameSince(time.Now(), taskType, version)
+			f, ok := s.frameSince(s.now(), taskType, version)
 			if !ok {
 				s.watchersDropped.Add(1)
 				return nil, errTooSlow

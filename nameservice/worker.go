@@ -40,6 +40,7 @@ type Worker struct {
 type entry struct {
 	Worker
 	draining bool          // it was asked to get nothing new
+	heard    time.Time     // LastHeartbeat, by the clock of Registry.listened
 	version  uint64        // of its latest change
 	queue    *list.List    // alive, unhealthy or offline
 	inQueue  *list.Element // its place there

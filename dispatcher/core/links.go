@@ -208,7 +208,8 @@ func (s *Scheduler) haunt(w *worker, h Held) {
 	s.send(w, Message{Kind: Stop, Task: h.Task, Token: h.Token})
 }
 
-// Disconnect ends a Process stream. What the worker had is tried again at once. fault says that the end was the worker's
+// Disconnect ends a Process stream. What the worker had is tried again at once, unless this process has just woken; see
+// Woke. fault says that the end was the worker's
 // fault, which its breaker counts: not one that drains, nor one on which we hung up.
 func (s *Scheduler) Disconnect(link Link, why string, fault bool) {
 	w := s.byLink[link]
@@ -216,6 +217,10 @@ func (s *Scheduler) Disconnect(link Link, why string, fault bool) {
 		return // it was replaced
 	}
 	s.note(w.info.ID, "stream", "connected", "broken", why)
+	if s.awakening() {
+		s.setAside(w)
+		fault = false // it was our own
+	}
 	s.unlink(w, fmt.Sprintf("the stream to worker %s broke: %s", w.info.ID, why))
 	w.linkError = why
 	if fault {

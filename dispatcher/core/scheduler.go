@@ -27,10 +27,11 @@ type Config struct {
 // the leadership and learnt again by the next leader. It has no goroutines and no clock: its driver calls it under one
 // lock, says what time it is, and takes from it what is to be proposed and sent.
 type Scheduler struct {
-	cfg  Config
-	m    *Machine
-	term uint64
-	now  time.Time // of the driver's latest call
+	cfg   Config
+	m     *Machine
+	term  uint64
+	now   time.Time // of the driver's latest call
+	awake time.Time // until then, what happens is still the doing of a pause; see Woke
 
 	queues   map[string]*queue
 	rounds   []*queue // all of them, the one whose last hand-over is longest ago in front
@@ -89,11 +90,10 @@ func (s *Scheduler) orphan(t *Task) {
 	f := &flight{
 		spec: t.Spec, token: t.Attempt, workerID: t.WorkerID, leaseID: t.LeaseID,
 		handed: s.now.Add(left - t.AttemptTimeout), deadline: s.now.Add(left), started: t.State == Processing,
-		timer: timer{task: t.ID, due: s.now.Add(s.cfg.AdoptGrace)},
+		timer: timer{task: t.ID},
 	}
 	s.flights[t.ID] = f
-	s.orphans[t.WorkerID] = append(s.orphans[t.WorkerID], f)
-	s.timers.add(&f.timer)
+	s.await(f)
 }
 
 // Begin tells the time; the driver calls it before anything else, each time it takes the lock.
@@ -169,6 +169,11 @@ func (s *Scheduler) Tick() {
 
 // overdue ends an attempt whose timer has run out.
 func (s *Scheduler) overdue(f *flight) {
+	if s.awakening() {
+		f.due = s.awake
+		s.timers.add(&f.timer)
+		return
+	}
 	if f.worker == nil {
 		s.lose(f, fmt.Sprintf("worker %s did not come back within %v after the dispatcher did", f.workerID, s.cfg.AdoptGrace))
 		return
