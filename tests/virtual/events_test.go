@@ -18,6 +18,8 @@ import (
 
 	"taskgrid/dispatcher"
 	pb "taskgrid/proto/taskgrid/v1"
+	"taskgrid/tests/checker"
+	"taskgrid/tests/witness"
 )
 
 // drama makes a bit of everything happen, and returns when it has.
@@ -62,14 +64,15 @@ func TestTheEventsCutAndResumedAnywhereAreTheSame(t *testing.T) {
 		drama(g)
 		api := d.API()
 		all := readEvents(t, api, 0)
-		h := NewHistory()
+		judge := checker.New(checker.Limits{})
 		for _, e := range all {
-			if err := h.Add(e); err != nil {
-				t.Fatal(err)
-			}
+			judge.Add(witness.Event(e))
 		}
-		for id, path := range h.Paths {
-			if !Terminal(path[len(path)-1]) {
+		if err := judge.Verdict(); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range judge.Tasks() {
+			if path := judge.Path(id); !path[len(path)-1].Terminal() {
 				t.Errorf("task %d ends in %v", id, path)
 			}
 		}
@@ -129,7 +132,7 @@ func TestTheEventsGoOnThroughARestart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g, d := Start(t, "reverse", "wait")
-				h := NewHistory()
+				judge := checker.New(checker.Limits{})
 				ctx, cancel := context.WithCancel(g.Context())
 				watched := make(chan struct{})
 				go func() {
@@ -138,13 +141,11 @@ func TestTheEventsGoOnThroughARestart(t *testing.T) {
 						if ctx.Err() != nil {
 							return
 						}
-						if err == nil {
-							err = h.Add(e)
-						}
 						if err != nil {
 							t.Errorf("watching: %v", err)
 							return
 						}
+						judge.Add(witness.Event(e))
 					}
 				}()
 				id := g.Submit("wait", "5")
@@ -160,8 +161,11 @@ func TestTheEventsGoOnThroughARestart(t *testing.T) {
 				time.Sleep(time.Second)
 				cancel()
 				<-watched
-				if h.last < last {
-					t.Errorf("the watcher saw %d events of %d", h.last, last)
+				if err := judge.Verdict(); err != nil {
+					t.Error(err)
+				}
+				if judge.LastEvent() < last {
+					t.Errorf("the watcher saw %d events of %d", judge.LastEvent(), last)
 				}
 			})
 		})

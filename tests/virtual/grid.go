@@ -17,6 +17,8 @@ import (
 	"taskgrid/client"
 	"taskgrid/internal/rpc"
 	pb "taskgrid/proto/taskgrid/v1"
+	"taskgrid/tests/checker"
+	"taskgrid/tests/witness"
 )
 
 // NameServiceAddress is where the first name service of a grid listens, and where everybody looks for it.
@@ -32,6 +34,9 @@ type Grid struct {
 
 	once   sync.Once
 	client *client.Client
+
+	notes sync.Mutex
+	facts []checker.Fact // what the test's clients were told
 }
 
 // New returns a grid without processes.
@@ -131,23 +136,26 @@ func (g *Grid) SubmitSpec(spec *pb.TaskSpec) uint64 {
 	if err != nil {
 		g.t.Fatalf("submit %v: %v", spec, err)
 	}
+	g.note(witness.Accepted(spec, id, false))
 	return id
 }
 
 // Get returns a task as it stands.
 func (g *Grid) Get(id uint64) *pb.Task {
 	g.t.Helper()
+	asked := time.Now()
 	task, err := g.Client().Get(g.Context(), id)
 	if err != nil {
 		g.t.Fatalf("get %d: %v", id, err)
 	}
+	g.note(witness.Task(asked, task))
 	return task
 }
 
 // Wait waits for tasks to end and returns them by id.
 func (g *Grid) Wait(ids ...uint64) map[uint64]*pb.Task {
 	g.t.Helper()
-	ended := map[uint64]*pb.Task{}
+	ended, asked := map[uint64]*pb.Task{}, time.Now()
 	for task, err := range g.Client().Wait(g.Context(), ids...) {
 		if err != nil {
 			g.t.Fatalf("wait for %v: %v; ended: %v", ids, err, slices.Sorted(maps.Keys(ended)))
@@ -156,6 +164,7 @@ func (g *Grid) Wait(ids ...uint64) map[uint64]*pb.Task {
 			g.t.Errorf("task %d was told twice", task.Id)
 		}
 		ended[task.Id] = task
+		g.note(witness.Task(asked, task))
 	}
 	return ended
 }
@@ -173,9 +182,14 @@ func (g *Grid) Status() *pb.DispatcherGetStatusResponse {
 	if err != nil {
 		g.t.Fatalf("status: %v", err)
 	}
-	if err := Conserves(status); err != nil {
+	counts, judge := witness.Counts(status), checker.New(checker.Limits{})
+	for _, f := range counts {
+		judge.Add(f)
+	}
+	if err := judge.Verdict(); err != nil {
 		g.t.Error(err)
 	}
+	g.note(counts...)
 	return status
 }
 
