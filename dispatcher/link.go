@@ -110,7 +110,7 @@ func (d *Dispatcher) connect(w core.WorkerInfo, hello *pb.Hello) (*lane, error) 
 		return nil, errors.New("its first message has no Hello")
 	}
 	if hello.WorkerId != w.ID || hello.LeaseId != w.LeaseID {
-		return nil, fmt.Errorf("worker %q with lease %q answers at this address", hello.WorkerId, hello.LeaseId)
+		return nil, fmt.Errorf("worker %q answers at this address, under another lease or name than is registered", hello.WorkerId)
 	}
 	held := make([]core.Held, 0, len(hello.Running))
 	for _, r := range hello.Running {

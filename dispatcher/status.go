@@ -98,10 +98,11 @@ func quantile(st *core.TypeStats, q float64) *durationpb.Duration {
 	return duration(max(d, time.Microsecond))
 }
 
+// linkOf leaves the lease out: it is between worker, name service and dispatcher.
 func linkOf(w *core.WorkerView) *pb.WorkerLink {
 	return &pb.WorkerLink{
 		Worker: &pb.Worker{WorkerId: w.Info.ID, Types: w.Info.Types, Address: w.Info.Address, Capacity: uint32(w.Info.Capacity),
-			State: pb.WorkerState(w.Info.State), LeaseId: w.Info.LeaseID, Running: uint32(w.Running)},
+			State: pb.WorkerState(w.Info.State), Running: uint32(w.Running)},
 		Connected: w.Connected, Breaker: breakerProto[w.Breaker], Running: uint32(w.Running),
 		Completed: w.Completed, Failed: w.Failed, Error: w.LinkError,
 	}

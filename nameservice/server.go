@@ -34,8 +34,8 @@ type Options struct {
 	MaxWatchers int
 	// Version is what GetStatus says the version of the program is.
 	Version string
-	// Authorize returns the error for a caller that may not enter itself (RegisterWorker, AnnounceService).
-	// Nil: everybody may.
+	// Authorize returns the error for a caller that is no member of the grid. Who is none may look up, and is told no
+	// lease; everything else wants a member: what changes the table, and WatchWorkers. Nil: everybody is one.
 	Authorize func(context.Context) error
 }
 
@@ -134,6 +134,9 @@ func (s *Server) RegisterWorker(ctx context.Context, req *pb.RegisterWorkerReque
 
 // Heartbeat implements NameService.
 func (s *Server) Heartbeat(ctx context.Context, req *pb.HeartbeatRequest) (*pb.HeartbeatResponse, error) {
+	if err := s.authorize(ctx); err != nil {
+		return nil, err
+	}
 	err := cmp.Or(required("lease_id", req.LeaseId), required("worker_id", req.WorkerId), checkLoad(req.Load))
 	if err != nil {
 		return nil, toStatus(err)
@@ -153,6 +156,9 @@ func (s *Server) Heartbeat(ctx context.Context, req *pb.HeartbeatRequest) (*pb.H
 
 // SetDraining implements NameService.
 func (s *Server) SetDraining(ctx context.Context, req *pb.SetDrainingRequest) (*pb.SetDrainingResponse, error) {
+	if err := s.authorize(ctx); err != nil {
+		return nil, err
+	}
 	err := required("worker_id", req.WorkerId)
 	if err != nil {
 		return nil, toStatus(err)
@@ -167,6 +173,9 @@ func (s *Server) SetDraining(ctx context.Context, req *pb.SetDrainingRequest) (*
 
 // DeregisterWorker implements NameService.
 func (s *Server) DeregisterWorker(ctx context.Context, req *pb.DeregisterWorkerRequest) (*pb.DeregisterWorkerResponse, error) {
+	if err := s.authorize(ctx); err != nil {
+		return nil, err
+	}
 	if err := required("lease_id", req.LeaseId); err != nil {
 		return nil, toStatus(err)
 	}
@@ -179,7 +188,7 @@ func (s *Server) DeregisterWorker(ctx context.Context, req *pb.DeregisterWorkerR
 }
 
 // LookupWorkers implements NameService.
-func (s *Server) LookupWorkers(_ context.Context, req *pb.LookupWorkersRequest) (*pb.LookupWorkersResponse, error) {
+func (s *Server) LookupWorkers(ctx context.Context, req *pb.LookupWorkersRequest) (*pb.LookupWorkersResponse, error) {
 	if err := checkFilter(req.Type); err != nil {
 		return nil, toStatus(err)
 	}
@@ -189,7 +198,7 @@ func (s *Server) LookupWorkers(_ context.Context, req *pb.LookupWorkersRequest) 
 		found, settled = r.Lookup(now, req.Type, req.AllStates), r.Settled(now)
 	})
 	s.lookups.Add(1)
-	return &pb.LookupWorkersResponse{Workers: toWorkers(found), Settled: settled}, nil
+	return &pb.LookupWorkersResponse{Workers: toWorkers(s.shownTo(ctx, found)), Settled: settled}, nil
 }
 
 // AnnounceService implements NameService.
@@ -220,13 +229,13 @@ func (s *Server) LookupService(_ context.Context, req *pb.LookupServiceRequest) 
 }
 
 // GetStatus implements NameService.
-func (s *Server) GetStatus(context.Context, *pb.NameServiceGetStatusRequest) (*pb.NameServiceGetStatusResponse, error) {
+func (s *Server) GetStatus(ctx context.Context, _ *pb.NameServiceGetStatusRequest) (*pb.NameServiceGetStatusResponse, error) {
 	it := s.report()
 	return &pb.NameServiceGetStatusResponse{
 		Epoch:         s.epoch,
 		Uptime:        durationpb.New(time.Since(s.started)),
 		Settled:       it.Settled,
-		Workers:       toWorkers(it.Workers),
+		Workers:       toWorkers(s.shownTo(ctx, it.Workers)),
 		Registrations: it.counts.Registrations,
 		Heartbeats:    it.counts.Heartbeats,
 		UnknownLeases: it.counts.UnknownLeases,
@@ -255,4 +264,15 @@ func (s *Server) authorize(ctx context.Context) error {
 		return nil
 	}
 	return s.opts.Authorize(ctx)
+}
+
+// shownTo takes the leases out of a list for a caller that is no member: who knows a lease could answer in the worker's
+// name at an address that the worker has left. The list must be the caller's own copy.
+func (s *Server) shownTo(ctx context.Context, workers []Worker) []Worker {
+	if s.authorize(ctx) != nil {
+		for i := range workers {
+			workers[i].Lease = ""
+		}
+	}
+	return workers
 }

@@ -1,7 +1,6 @@
 package nameservice_test
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"regexp"
@@ -137,21 +136,6 @@ func TestAnswersBearTheRightCode(t *testing.T) {
 			if got := status.Convert(err).Message(); !strings.Contains(got, call.say) {
 				t.Errorf("%s: got %q, want %q in it", call.name, got, call.say)
 			}
-		}
-	})
-}
-
-func TestUnauthorizedCallersDoNotEnter(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := newGrid(t, nameservice.Options{Authorize: func(context.Context) error {
-			return status.Error(codes.Unauthenticated, "no token")
-		}})
-		_, err := g.client.RegisterWorker(t.Context(), registration("w1", "hash"))
-		expectCode(t, "register", err, codes.Unauthenticated)
-		_, err = g.client.AnnounceService(t.Context(), &pb.AnnounceServiceRequest{Service: "dispatcher", InstanceId: "d1", Address: "d1:1"})
-		expectCode(t, "announce", err, codes.Unauthenticated)
-		if got := g.lookup(t, ""); len(got) != 0 {
-			t.Errorf("workers: got %v, want none", got)
 		}
 	})
 }

@@ -63,6 +63,9 @@ func (s *Server) publish() bool {
 // WatchWorkers implements NameService. Each watcher has a goroutine, this one, and knows a version; it waits until
 // there is a newer one. Nobody waits for it, and nothing piles up for it.
 func (s *Server) WatchWorkers(req *pb.WatchWorkersRequest, stream grpc.ServerStreamingServer[pb.WatchWorkersResponse]) error {
+	if err := s.authorize(stream.Context()); err != nil {
+		return err
+	}
 	if err := checkFilter(req.Type); err != nil {
 		return toStatus(err)
 	}

@@ -143,11 +143,19 @@ func (r *registration) note(ctx context.Context, call string, err error) {
 	case ctx.Err() != nil || !changed && err == nil:
 	case status.Code(err) == codes.NotFound:
 		r.log.Warn("the name service does not know this worker: it registers again", "nameservice", r.address)
+	case err != nil && changed && refused(err):
+		r.log.Error("the name service refuses this worker: it keeps trying", "nameservice", r.address, "call", call, "error", discovery.Reason(err))
 	case err != nil && changed:
 		r.log.Warn("the name service does not answer: the worker keeps trying", "nameservice", r.address, "call", call, "error", discovery.Reason(err))
 	case err != nil:
 		r.log.Debug("the name service does not answer", "nameservice", r.address, "call", call, "error", discovery.Reason(err))
 	}
+}
+
+// refused says whether the name service wants another token, or another certificate, than this worker has.
+func refused(err error) bool {
+	code := status.Code(err)
+	return code == codes.Unauthenticated || code == codes.PermissionDenied
 }
 
 // drain marks the worker as one that gets nothing new.

@@ -83,7 +83,12 @@ func newCallWith(cmd *cobra.Command, adjust func(*client.Config)) (c *call, end 
 	if timeout < 0 {
 		return nil, nil, fmt.Errorf("timeout: %v: must not be negative", timeout)
 	}
+	secure, err := loadSecurity(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
 	cfg := clientConfig(cmd)
+	cfg.DialOptions = secure.dial()
 	cfg.Log = log
 	if timeout == 0 {
 		cfg.Patience = patience

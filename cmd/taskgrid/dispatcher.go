@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 
 	"taskgrid/dispatcher"
 	"taskgrid/dispatcher/core"
@@ -62,9 +63,13 @@ func newDispatcherCommand() *cobra.Command {
 			if err := cfg.Check(); err != nil {
 				return exitError{exitUsage, err}
 			}
+			secure, err := loadSecurity(cmd)
+			if err != nil {
+				return err
+			}
 			ctx, stop := process.SignalContext()
 			defer stop()
-			if err := runDispatcher(ctx, f, log.With("component", "dispatcher")); err != nil {
+			if err := runDispatcher(ctx, f, secure, log.With("component", "dispatcher")); err != nil {
 				return exitError{exitFailed, err}
 			}
 			return nil
@@ -98,14 +103,18 @@ func newDispatcherCommand() *cobra.Command {
 	flags.IntVar(&cfg.KeepEvents, "keep-events", cfg.KeepEvents, "how many events are kept")
 	flags.StringVar(&f.metrics, "metrics-address", "127.0.0.1:0", "where to serve Prometheus metrics, host:port; empty: nowhere")
 	flags.StringVar(&f.admin, "admin-address", "", "where to serve Go profiles, host:port on the loopback interface; empty: nowhere")
+	addTokenFlags(cmd)
 	return cmd
 }
 
 // runDispatcher serves until ctx ends, or until the journal cannot be written any more. Health says SERVING only while
 // this dispatcher leads.
-func runDispatcher(ctx context.Context, f dispatcherFlags, log *slog.Logger) (err error) {
+func runDispatcher(ctx context.Context, f dispatcherFlags, secure security, log *slog.Logger) (err error) {
 	metrics := process.NewMetrics()
 	f.cfg.Version, f.cfg.Logger, f.cfg.Registerer = version, log, metrics
+	f.cfg.Dial = func(address string) (*grpc.ClientConn, error) {
+		return rpc.Dial(address, "dispatcher", secure.dial()...)
+	}
 	d, err := dispatcher.New(f.cfg)
 	if err != nil {
 		return err
@@ -131,7 +140,7 @@ func runDispatcher(ctx context.Context, f dispatcherFlags, log *slog.Logger) (er
 		address := func() (string, error) {
 			return discovery.OwnAddress(f.advertise, lis.Addr(), strings.Split(f.cfg.NameServices, ","))
 		}
-		return discovery.Announce(ctx, f.cfg.NameServices, f.cfg.Journal.ID, address, d.Leading, log)
+		return discovery.Announce(ctx, f.cfg.NameServices, f.cfg.Journal.ID, address, d.Leading, log, secure.dial()...)
 	})
 	group.Go(func() error { return process.ServeMetrics(ctx, f.metrics, metrics, log) })
 	group.Go(func() error { return process.ServeAdmin(ctx, f.admin, log) })

@@ -39,6 +39,13 @@ func newNameserviceCommand() *cobra.Command {
 			if err := f.options.Validate(); err != nil {
 				return exitError{exitUsage, err}
 			}
+			secure, err := loadSecurity(cmd)
+			if err != nil {
+				return err
+			}
+			if secure.token.Present() {
+				f.options.Authorize = secure.token.Require
+			}
 			ctx, stop := process.SignalContext()
 			defer stop()
 			if err := runNameservice(ctx, f, log.With("component", "nameservice")); err != nil {
@@ -58,6 +65,7 @@ func newNameserviceCommand() *cobra.Command {
 	flags.DurationVar(&times.ForgetAfter, "forget-after", time.Minute, "a worker that is silent for so long is forgotten")
 	flags.IntVar(&f.options.MaxWorkers, "max-workers", 20_000, "how many workers may be registered")
 	flags.IntVar(&f.options.MaxWatchers, "max-watchers", 20_000, "how many watches may be open")
+	addTokenFlags(cmd)
 	return cmd
 }
 

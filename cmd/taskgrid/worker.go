@@ -43,6 +43,11 @@ func newWorkerCommand() *cobra.Command {
 			if err != nil {
 				return exitError{exitUsage, err}
 			}
+			secure, err := loadSecurity(cmd)
+			if err != nil {
+				return err
+			}
+			cfg.DialOptions = secure.dial()
 			ctx, stop := process.SignalContext()
 			defer stop()
 			if err := runWorker(ctx, f, cfg, log.With("component", "worker")); err != nil {
@@ -63,6 +68,7 @@ func newWorkerCommand() *cobra.Command {
 	flags.DurationVar(&f.drainGrace, "drain-grace", 10*time.Second, "how long running tasks may go on after SIGTERM before they are handed back")
 	flags.StringVar(&f.metrics, "metrics-address", "127.0.0.1:0", "where to serve Prometheus metrics, host:port; empty: nowhere")
 	flags.StringVar(&f.admin, "admin-address", "", "where to serve Go profiles, host:port on the loopback interface; empty: nowhere")
+	addTokenFlags(cmd)
 	return cmd
 }
 

@@ -61,6 +61,7 @@ func newDrainCommand() *cobra.Command {
 		ValidArgsFunction: completeWorkers,
 	}
 	addGridFlags(cmd)
+	addTokenFlags(cmd)
 	cmd.Flags().Bool("undo", false, "let the worker take part again")
 	return cmd
 }

@@ -103,7 +103,8 @@ type Worker struct {
 	LastHeartbeat *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last_heartbeat,json=lastHeartbeat,proto3" json:"last_heartbeat,omitempty"`
 	// How many tasks it said it runs.
 	Running uint32 `protobuf:"varint,8,opt,name=running,proto3" json:"running,omitempty"`
-	// The lease it is entered under: it stands for this very process of the worker.
+	// The lease it is entered under: it stands for this very process of the worker. Absent in the answers to those who
+	// are no members of the grid, and in those of the dispatcher.
 	LeaseId string `protobuf:"bytes,9,opt,name=lease_id,json=leaseId,proto3" json:"lease_id,omitempty"`
 	// The version of its program.
 	Version string `protobuf:"bytes,10,opt,name=version,proto3" json:"version,omitempty"`

@@ -36,12 +36,16 @@ const (
 //
 // NameService knows which workers live, where, and what they can do. What it knows is soft state: it is what living
 // workers say, it is never written to disk, and a name service that starts empty is full again within two heartbeats.
+//
+// A grid may have a join token, which its members send in the metadata of a call as `authorization: Bearer TOKEN`. Then
+// what changes the table, and WatchWorkers, are for members only: UNAUTHENTICATED without a token, PERMISSION_DENIED with
+// another one. Everybody may look up, but only members are told leases.
 type NameServiceClient interface {
 	// RegisterWorker (REGISTER_WORKER) enters a worker under one lease for all its types. A second registration of the
 	// same worker_id replaces the first, whose lease is dead from then on; under its own lease a worker may register again
 	// at any time, and stays DRAINING if it was.
 	// INVALID_ARGUMENT names the field and the rule (a lease of another worker_id breaks one); RESOURCE_EXHAUSTED: the
-	// table is full; UNAUTHENTICATED: the grid wants a join token and this is not it.
+	// table is full.
 	RegisterWorker(ctx context.Context, in *RegisterWorkerRequest, opts ...grpc.CallOption) (*RegisterWorkerResponse, error)
 	// Heartbeat (HEARTBEAT) keeps a lease alive, with all types under it. NOT_FOUND: the lease is unknown (the name
 	// service restarted, forgot the worker, or another registration took its name): register again. INVALID_ARGUMENT: a
@@ -62,7 +66,7 @@ type NameServiceClient interface {
 	WatchWorkers(ctx context.Context, in *WatchWorkersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchWorkersResponse], error)
 	// AnnounceService enters a service of the grid (the leading dispatcher) and keeps it entered: called again every
 	// heartbeat_interval. An announcement that is not repeated is forgotten after its ttl. INVALID_ARGUMENT names the field
-	// and the rule; RESOURCE_EXHAUSTED: too many are announced; UNAUTHENTICATED: as in RegisterWorker.
+	// and the rule; RESOURCE_EXHAUSTED: too many are announced.
 	AnnounceService(ctx context.Context, in *AnnounceServiceRequest, opts ...grpc.CallOption) (*AnnounceServiceResponse, error)
 	// LookupService lists the announced instances of a service, the highest term first. None: an empty list.
 	LookupService(ctx context.Context, in *LookupServiceRequest, opts ...grpc.CallOption) (*LookupServiceResponse, error)
@@ -183,12 +187,16 @@ func (c *nameServiceClient) GetStatus(ctx context.Context, in *NameServiceGetSta
 //
 // NameService knows which workers live, where, and what they can do. What it knows is soft state: it is what living
 // workers say, it is never written to disk, and a name service that starts empty is full again within two heartbeats.
+//
+// A grid may have a join token, which its members send in the metadata of a call as `authorization: Bearer TOKEN`. Then
+// what changes the table, and WatchWorkers, are for members only: UNAUTHENTICATED without a token, PERMISSION_DENIED with
+// another one. Everybody may look up, but only members are told leases.
 type NameServiceServer interface {
 	// RegisterWorker (REGISTER_WORKER) enters a worker under one lease for all its types. A second registration of the
 	// same worker_id replaces the first, whose lease is dead from then on; under its own lease a worker may register again
 	// at any time, and stays DRAINING if it was.
 	// INVALID_ARGUMENT names the field and the rule (a lease of another worker_id breaks one); RESOURCE_EXHAUSTED: the
-	// table is full; UNAUTHENTICATED: the grid wants a join token and this is not it.
+	// table is full.
 	RegisterWorker(context.Context, *RegisterWorkerRequest) (*RegisterWorkerResponse, error)
 	// Heartbeat (HEARTBEAT) keeps a lease alive, with all types under it. NOT_FOUND: the lease is unknown (the name
 	// service restarted, forgot the worker, or another registration took its name): register again. INVALID_ARGUMENT: a
@@ -209,7 +217,7 @@ type NameServiceServer interface {
 	WatchWorkers(*WatchWorkersRequest, grpc.ServerStreamingServer[WatchWorkersResponse]) error
 	// AnnounceService enters a service of the grid (the leading dispatcher) and keeps it entered: called again every
 	// heartbeat_interval. An announcement that is not repeated is forgotten after its ttl. INVALID_ARGUMENT names the field
-	// and the rule; RESOURCE_EXHAUSTED: too many are announced; UNAUTHENTICATED: as in RegisterWorker.
+	// and the rule; RESOURCE_EXHAUSTED: too many are announced.
 	AnnounceService(context.Context, *AnnounceServiceRequest) (*AnnounceServiceResponse, error)
 	// LookupService lists the announced instances of a service, the highest term first. None: an empty list.
 	LookupService(context.Context, *LookupServiceRequest) (*LookupServiceResponse, error)
