@@ -44,6 +44,10 @@ e2e: ## the process tests alone, then the compose tests
 compose: ## the compose tests; they need a container engine and docker compose (.ci/engine up)
 	COMPOSE_TESTS=1 go test -count=1 -timeout 30m $(TESTFLAGS) ./tests/compose/...
 
+.PHONY: simulate
+simulate: ## the grid's rules in virtual time, with faults: SEEDS=10000 of them, or one with its log: SEED=4711
+	GOGC=400 go test -count=1 -timeout 0 ./tests/simulation $(TESTFLAGS) -v -run Keeps -seeds $(or $(SEEDS),10000) -seed $(or $(SEED),0)
+
 .PHONY: demo
 demo: ## a grid with the random test client, in a temporary folder
 	go run ./cmd/taskgrid up --client --ephemeral

@@ -1,4 +1,4 @@
-package core_test
+package simulation
 
 import (
 	"fmt"
@@ -15,9 +15,10 @@ type referee struct {
 	looks   int
 
 	tasks   map[uint64]*record
-	results map[string]bool // what workers really returned: lease, task, token and text
-	handed  map[string]bool // hand-overs that were made durable, or may be: lease, task, token
-	faults  map[string]int
+	keys    map[string]uint64 // what each key's task was
+	results map[string]bool   // what handlers really returned: attempt and text
+	handed  map[string]bool   // attempts that were handed over, durably
+	errands []*errand         // of all clients
 }
 
 // record is what the referee has seen of a task.
@@ -28,7 +29,7 @@ type record struct {
 }
 
 func newReferee(w *world) *referee {
-	return &referee{world: w, tasks: map[uint64]*record{}, results: map[string]bool{}, handed: map[string]bool{}, faults: map[string]int{}}
+	return &referee{world: w, tasks: map[uint64]*record{}, keys: map[string]uint64{}, results: map[string]bool{}, handed: map[string]bool{}}
 }
 
 func (r *referee) fail(format string, args ...any) {
@@ -43,7 +44,7 @@ func attemptName(lease string, task uint64, token core.Token) string {
 }
 
 // executed notes what a handler is going to return.
-func (r *referee) executed(worker, lease string, o core.Outcome) {
+func (r *referee) executed(lease string, o core.Outcome) {
 	r.results[attemptName(lease, o.Task, o.Token)+fmt.Sprint(o.How, o.Text)] = true
 }
 
@@ -53,16 +54,42 @@ func (r *referee) assigned(lease string, task uint64, token core.Token) bool {
 		return true
 	}
 	// One that is on its way and not durable yet bears the number after the newest one.
-	t := r.leader.machine.Task(task)
+	t := r.dispatcher.machine.Task(task)
 	return t == nil || token.Number() > t.Attempt.Number()
 }
 
 // handingOver looks at what is sent to a worker.
 func (r *referee) handingOver(wk *worker, messages []core.Message) {
 	for _, m := range messages {
-		if m.Kind == core.Assign && wk.told != core.WorkerActive {
-			r.fail("task %d is handed to %s, which is %v to the name service", m.Task, wk.id, wk.told)
+		if said := r.dispatcher.directory.known[wk.id].State; m.Kind == core.Assign && said != core.WorkerActive {
+			r.fail("task %d is handed to %s, which is %v to the name service", m.Task, wk.id, said)
 		}
+	}
+}
+
+// acknowledged looks at the answer to a submission.
+func (r *referee) acknowledged(spec *core.Spec, s core.Submitted) {
+	if s.Task == nil {
+		r.fail("key %q, which belongs to task %d, is refused", spec.Key, s.Other)
+		return
+	}
+	rec := r.tasks[s.Task.ID]
+	if rec == nil || rec.accepted && !s.Duplicate {
+		r.fail("id %d was given out before, or belongs to no task", s.Task.ID)
+		return
+	}
+	rec.accepted = true
+	if id := r.keys[spec.Key]; id != 0 && id != s.Task.ID && r.dispatcher.machine.Task(id) != nil {
+		r.fail("key %q belonged to task %d and belongs to task %d", spec.Key, id, s.Task.ID)
+	}
+	r.keys[spec.Key] = s.Task.ID
+}
+
+// announced looks at the end of a task as a client is told.
+func (r *referee) announced(t *core.Task) {
+	rec := r.tasks[t.ID]
+	if rec == nil || rec.terminal == nil || rec.terminal.State != t.State || rec.terminal.Result != t.Result || rec.terminal.Error != t.Error {
+		r.fail("a client is told that task %d ended %v %q %q, which it did not", t.ID, t.State, t.Result, t.Error)
 	}
 }
 
@@ -103,14 +130,14 @@ func (r *referee) step(t *core.Task, from core.State) {
 
 // look checks what must hold all the time.
 func (r *referee) look() {
-	if r.looks++; r.looks%16 == 0 {
+	if r.looks++; r.looks%64 == 0 {
 		r.inspect()
 	}
 }
 
 // inspect compares machine, scheduler and what has been seen.
 func (r *referee) inspect() {
-	m := r.leader.machine
+	m := r.dispatcher.machine
 	for _, st := range m.Stats() {
 		if sum := st.Queued + st.Running + st.Retrying + st.Completed + st.Failed + st.Cancelled + st.Forgotten; sum != st.Submitted {
 			r.fail("type %s: %d submitted, %d in all states", st.Type, st.Submitted, sum)
@@ -133,50 +160,53 @@ func (r *referee) inspect() {
 	if missing != m.Forgotten() || uint64(len(r.tasks)) != m.LastID() {
 		r.fail("%d tasks seen, %d of them gone; the machine has given out %d ids and forgotten %d", len(r.tasks), missing, m.LastID(), m.Forgotten())
 	}
-	if r.leader.scheduler != nil {
-		if err := r.leader.scheduler.Check(); err != nil {
+	if s := r.dispatcher.scheduler; s != nil {
+		if err := s.Check(); err != nil {
 			r.fail("the scheduler contradicts itself: %v", err)
 		}
-		r.checkSlots()
 	}
 }
 
-func (r *referee) checkSlots() {
-	taken := r.leader.scheduler.Taken()
-	for _, id := range slices.Sorted(maps.Keys(taken)) {
-		// More than it has may only be what it said to have itself.
-		if n := taken[id]; n[0] > n[1] {
-			r.fail("%s has %d slots taken, at most %d are there", id, n[0], n[1])
-		}
-	}
-}
-
-// unfinished returns the tasks that are not terminal.
-func (r *referee) unfinished() (ids []uint64) {
+// unfinished says what has not come to an end.
+func (r *referee) unfinished() (what []string) {
 	for _, id := range slices.Sorted(maps.Keys(r.tasks)) {
-		if r.tasks[id].terminal == nil {
-			ids = append(ids, id)
+		if rec := r.tasks[id]; rec.terminal == nil {
+			what = append(what, fmt.Sprintf("task %d is %v", id, rec.state))
 		}
 	}
-	return ids
+	for _, c := range r.clients {
+		if n := c.flight.Len(); n > 0 {
+			what = append(what, fmt.Sprintf("%s waits for %d tasks", c.name, n))
+		}
+	}
+	return what
 }
 
 // conclude checks what must hold when everything has come to an end.
-func (r *referee) conclude() {
+func (r *referee) conclude(submitted int) {
 	r.inspect()
-	for _, id := range r.unfinished() {
-		r.fail("task %d is %v and stays so: %+v", id, r.tasks[id].state, r.leader.machine.Task(id))
+	if what := r.unfinished(); len(what) > 0 {
+		r.fail("it stays so: %v", what)
 	}
-	if r.leader.scheduler == nil {
+	ended := 0
+	for _, e := range r.errands {
+		if ended += e.ended; e.ended > 1 {
+			r.fail("the client of %s was told of its end %d times", e.spec.Key, e.ended)
+		}
+	}
+	if ended != submitted {
+		r.fail("%d tasks were submitted, of %d a client was told the end", submitted, ended)
+	}
+	if r.dispatcher.scheduler == nil {
 		r.fail("nobody leads")
 		return
 	}
-	if loose := r.leader.scheduler.Loose(); loose != (core.Loose{}) {
+	if loose := r.dispatcher.scheduler.Loose(); loose != (core.Loose{}) {
 		r.fail("nothing is going on, and the scheduler holds %+v", loose)
 	}
 	for _, wk := range r.workers {
-		if len(wk.attempts)+len(wk.outcomes) > 0 {
-			r.fail("nothing is going on, and %s has %d attempts and %d outcomes that nobody acknowledged", wk.id, len(wk.attempts), len(wk.outcomes))
+		if l := wk.slots.Load(); l.Held()+l.Unacknowledged > 0 {
+			r.fail("nothing is going on, and %s has %d attempts and %d outcomes that nobody acknowledged", wk.id, l.Held(), l.Unacknowledged)
 		}
 	}
 	r.checkEvents()
@@ -184,7 +214,7 @@ func (r *referee) conclude() {
 
 // checkEvents checks that the events that are kept follow one another.
 func (r *referee) checkEvents() {
-	m := r.leader.machine
+	m := r.dispatcher.machine
 	events, ok := m.Events(m.FirstEvent()-1, keptEvents, nil)
 	if !ok || uint64(len(events)) != m.LastEvent()-m.FirstEvent()+1 {
 		r.fail("%d events from %d to %d are kept", len(events), m.FirstEvent(), m.LastEvent())
