@@ -34,7 +34,6 @@ func newBenchCommand() *cobra.Command {
 measured between two measurements of a raw gRPC echo, to which its rate is compared: on a shared machine only that ratio
 means something. The figures are medians over the rounds. docs/performance.md says what they mean.`,
 		Example:           "  taskgrid bench\n  taskgrid bench --phases closed-64,unary-64 --rounds 9 --duration 1s\n  taskgrid bench --phases all -o json >figures.json",
-		Args:              cobra.NoArgs,
 		RunE:              runBench,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -192,7 +191,6 @@ func newBenchEchoCommand() *cobra.Command {
 		Use:    "bench-echo ADDRESS",
 		Short:  "Serve the raw gRPC echo that bench compares with",
 		Hidden: true,
-		Args:   cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			ctx, stop := process.SignalContext()
 			defer stop()

@@ -102,7 +102,7 @@ func TestExitCodesAndOutput(t *testing.T) {
 		{"submit upper --wait -- -", exitDone, "-\n", ""},                            // task 11
 		{"submit upper -5,5", exitUsage, "", "write -- before it"},                   //
 		{"submit nonsense x", exitFailed, "", "known types: [fail upper]"},           //
-		{"submit", exitUsage, "", "accepts between 1 and 2 arg(s)"},                  //
+		{"submit", exitUsage, "", "TYPE is missing"},                                 //
 		{"submit upper x --count 0", exitUsage, "", "count: 0: must be 1 to"},        //
 		{"submit upper x --output xml", exitUsage, "", "output: \"xml\": must be"},   //
 		{"submit upper x --timeout -1s", exitUsage, "", "timeout: -1s: must not be"}, //

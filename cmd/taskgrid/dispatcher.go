@@ -42,7 +42,6 @@ func newDispatcherCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dispatcher",
 		Short: "Run the dispatcher: keeps the tasks, hands them to workers, records what becomes of them",
-		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := newLogger(cmd)
 			if err != nil {

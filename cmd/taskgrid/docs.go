@@ -19,7 +19,6 @@ func newDocsCommand() *cobra.Command {
 		Use:    "docs",
 		Short:  "Print docs/configuration.md",
 		Hidden: true,
-		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var page strings.Builder
 			writeConfiguration(&page, cmd.Root())

@@ -16,7 +16,6 @@ func newEventsCommand() *cobra.Command {
 		Short: "Print what happened to tasks and workers, each event once and in order",
 		Long: "Print what happened to tasks and workers, each event once and in order. With --follow go on printing what happens;\n" +
 			"without --since that is what happens from now on. Without --follow and --since it is everything that is kept.",
-		Args:              cobra.NoArgs,
 		RunE:              verb(events),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}

@@ -21,7 +21,6 @@ func newHealthCommand() *cobra.Command {
 		Long: "Ask one process whether it serves: exit code 0 if it does, 1 if not. ADDRESS is host:port of a gRPC server, which is\n" +
 			"asked by grpc.health.v1, or a URL that begins with http:// and must answer 200.",
 		Example:           "  taskgrid health 127.0.0.1:50052\n  taskgrid health http://127.0.0.1:8080/healthz",
-		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			timeout, _ := cmd.Flags().GetDuration("timeout")

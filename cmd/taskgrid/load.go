@@ -23,7 +23,6 @@ func newLoadCommand() *cobra.Command {
 		Long: "Submit random tasks of all five types, about one in ten deliberately bad, and check the end of each against what it\n" +
 			"has to be. A line per task: id, type, worker, attempts, milliseconds, verdict. Exit code 1 if one ended unexpectedly.",
 		Example:           "  taskgrid load --interval 1s\n  taskgrid load --rate 200 --count 10000 --seed 7",
-		Args:              cobra.NoArgs,
 		RunE:              runLoad,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -49,13 +50,16 @@ func run(root *cobra.Command, args []string) int {
 		return exitDone
 	}
 	if msg := err.Error(); msg != "" {
+		if strings.HasPrefix(msg, "unknown command") {
+			msg = strings.TrimSpace(msg) + "; 'taskgrid help' lists the commands"
+		}
 		fmt.Fprintln(os.Stderr, "taskgrid:", msg)
 	}
 	var e exitError
 	if errors.As(err, &e) {
 		return e.code
 	}
-	return exitUsage // cobra's own errors: unknown command, unknown flag, wrong number of arguments
+	return exitUsage // cobra's own errors: unknown command, wrong number of arguments
 }
 
 // newRoot returns the command with all subcommands.
@@ -86,6 +90,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newDocsCommand())
 	root.AddCommand(newClientCommands()...)
 	settings.Describe(root)
+	explainUsage(root)
 	return root
 }
 
@@ -111,7 +116,6 @@ func newVersionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
 		Run:   func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), "taskgrid", version) },
 	}
 }

@@ -39,7 +39,6 @@ func newMonitoringCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "monitoring",
 		Short: "Run monitoring: statistics, REST, Prometheus metrics and a web page",
-		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := newLogger(cmd)
 			if err != nil {

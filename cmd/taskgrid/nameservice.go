@@ -30,7 +30,6 @@ func newNameserviceCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "nameservice",
 		Short: "Run the name service: which workers live, where, and what they can do",
-		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := newLogger(cmd)
 			if err != nil {

@@ -21,7 +21,6 @@ func newStatsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stats",
 		Short: "Show how many tasks there are and how they do; -o json prints what GET /stats of monitoring does",
-		Args:  cobra.NoArgs,
 		RunE: verb(func(c *call, _ []string) error {
 			stats, _, err := c.report()
 			if err != nil {

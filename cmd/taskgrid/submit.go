@@ -26,7 +26,6 @@ func newSubmitCommand() *cobra.Command {
 		Long: "Submit a task and print its id, or with --wait its result. Without PAYLOAD the payload is empty; with - it is read\n" +
 			"from stdin. A payload that begins with a minus sign goes after two of them: taskgrid submit sum -- -5,5",
 		Example: "  taskgrid submit reverse hello --wait\n  taskgrid submit sum --count 100 1,2,3\n  taskgrid submit hash - < file",
-		Args:    cobra.RangeArgs(1, 2),
 		RunE:    verb(submit),
 	}
 	addGridFlags(cmd)
@@ -40,11 +39,11 @@ func newSubmitCommand() *cobra.Command {
 	f.Duration("queue-timeout", 0, "how long the task may wait for its first worker (0: for ever)")
 	f.StringToString("label", nil, "a word to find the task by, key=value; may be given more than once")
 	cmd.ValidArgsFunction = completeTypes
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if strings.Contains(err.Error(), "unknown shorthand flag") {
-			err = fmt.Errorf("%w; if this is the payload, write -- before it: taskgrid submit sum -- -5,5", err)
+			return exitError{exitUsage, fmt.Errorf("%w; if this is the payload, write -- before it: taskgrid submit sum -- -5,5", err)}
 		}
-		return exitError{exitUsage, err}
+		return flagError(cmd, err)
 	})
 	return cmd
 }

@@ -18,7 +18,6 @@ func newGetCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "get ID",
 		Short:             "Show a task and its history",
-		Args:              cobra.ExactArgs(1),
 		RunE:              verb(get),
 		ValidArgsFunction: completeTasks(),
 	}
@@ -47,7 +46,6 @@ func newWaitCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "wait ID…",
 		Short:             "Wait for tasks to end and print their results as they come",
-		Args:              cobra.MinimumNArgs(1),
 		RunE:              verb(wait),
 		ValidArgsFunction: completeTasks(unfinished...),
 	}
@@ -70,7 +68,6 @@ func newListCommand() *cobra.Command {
 		Use:               "list",
 		Short:             "List tasks, the newest first",
 		Example:           "  taskgrid list --state failed --newer-than 1h\n  taskgrid list --text alice -o jsonl --limit 0",
-		Args:              cobra.NoArgs,
 		RunE:              verb(list),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -169,7 +166,6 @@ func newCancelCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cancel ID…",
 		Short: "Cancel tasks that have not ended; a running one is stopped",
-		Args:  cobra.MinimumNArgs(1),
 		RunE: verb(func(c *call, args []string) error {
 			reason, _ := c.cmd.Flags().GetString("reason")
 			return changeTasks(c, args, func(ids []uint64) ([]client.Changed, error) { return c.client.Cancel(c.ctx, reason, ids...) })
@@ -185,7 +181,6 @@ func newRetryCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "retry ID…",
 		Short: "Submit failed or cancelled tasks anew and print the new ids",
-		Args:  cobra.MinimumNArgs(1),
 		RunE: verb(func(c *call, args []string) error {
 			return changeTasks(c, args, func(ids []uint64) ([]client.Changed, error) { return c.client.Retry(c.ctx, ids...) })
 		}),

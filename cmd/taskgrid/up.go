@@ -42,7 +42,6 @@ like. Ctrl-C ends all: the workers first, which finish what they run.
 
 A port that is taken is replaced by a free one. The flags of a single process can be given as environment variables,
 such as ` + "`TASKGRID_ATTEMPT_TIMEOUT=5s taskgrid up`" + `; 'taskgrid help dispatcher' lists them.`,
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runUp(cmd, o) },
 	}
 	flags := cmd.Flags()

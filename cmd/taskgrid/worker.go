@@ -32,7 +32,6 @@ func newWorkerCommand() *cobra.Command {
 		Use:               "worker TYPE[,TYPE…]",
 		Short:             "Run a worker for one or more task types: " + strings.Join(workers.Names(), ", "),
 		Example:           "  taskgrid worker hash\n  taskgrid worker reverse,upper --capacity 8",
-		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeWorkerTypes,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			log, err := newLogger(cmd)

@@ -11,7 +11,6 @@ func newWorkersCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "workers",
 		Short: "List the workers as name services and dispatcher see them",
-		Args:  cobra.NoArgs,
 		RunE: verb(func(c *call, _ []string) error {
 			_, workers, err := c.report()
 			if err != nil {
@@ -41,7 +40,6 @@ func newDrainCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "drain WORKER",
 		Short: "Give a worker nothing new; what it runs goes on",
-		Args:  cobra.ExactArgs(1),
 		RunE: verb(func(c *call, args []string) error {
 			undo, _ := c.cmd.Flags().GetBool("undo")
 			if err := c.client.Drain(c.ctx, args[0], !undo); err != nil {

@@ -48,7 +48,7 @@ func FromEnvironment(cmd *cobra.Command) error {
 			return
 		}
 		if err := cmd.Flags().Set(f.Name, value); err != nil {
-			failed = fmt.Errorf("environment variable %s: %w", Variable(f.Name), err)
+			failed = fmt.Errorf("environment variable %s: %w", Variable(f.Name), Explain(err))
 		}
 	})
 	return failed

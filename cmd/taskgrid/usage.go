@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"taskgrid/internal/settings"
+)
+
+// explainUsage lets every command say in words what is wrong with its flags and arguments. Call it once, when all
+// commands are there.
+func explainUsage(root *cobra.Command) {
+	root.SetFlagErrorFunc(flagError)
+	for _, cmd := range root.Commands() {
+		cmd.Args = arguments
+	}
+}
+
+// flagError is the error of a flag that is unknown or cannot be read.
+func flagError(cmd *cobra.Command, err error) error {
+	err = settings.Explain(err)
+	if _, unknown := err.(*pflag.NotExistError); unknown {
+		err = fmt.Errorf("%w; '%s --help' lists the flags", err, cmd.CommandPath())
+	}
+	return exitError{exitUsage, err}
+}
+
+// arguments checks how many arguments a command is given. How many it takes stands in the line of its usage, word by
+// word: TYPE is one, [PAYLOAD] one that may be left out, ID… one or more.
+func arguments(cmd *cobra.Command, args []string) error {
+	words := strings.Fields(cmd.Use)[1:]
+	usage := "usage: " + cmd.UseLine()
+	for i, word := range words {
+		if i == len(args) && !strings.HasPrefix(word, "[") {
+			return fmt.Errorf("%s is missing; %s", strings.TrimSuffix(word, "…"), usage)
+		}
+		if strings.HasSuffix(word, "…") {
+			return nil
+		}
+	}
+	switch {
+	case len(words) == 0 && len(args) > 0:
+		return fmt.Errorf("%q: %s takes no arguments; %s", args[0], cmd.Name(), usage)
+	case len(args) > len(words):
+		return fmt.Errorf("%q: one argument too many; %s", args[len(words)], usage)
+	}
+	return nil
+}

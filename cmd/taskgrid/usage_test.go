@@ -1,0 +1,35 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestWrongUseIsSaidInWords(t *testing.T) {
+	for _, c := range []struct{ args, want string }{
+		{"submit", "TYPE is missing; usage: taskgrid submit TYPE [PAYLOAD|-]"},
+		{"submit hash a b", `"b": one argument too many; usage: taskgrid submit TYPE`},
+		{"wait", "ID is missing; usage: taskgrid wait ID…"},
+		{"get", "ID is missing; usage: taskgrid get ID"},
+		{"get 1 2", `"2": one argument too many`},
+		{"drain", "WORKER is missing"},
+		{"worker", "TYPE[,TYPE…] is missing"},
+		{"worker hash sum", `"sum": one argument too many`},
+		{"list extra", `"extra": list takes no arguments`},
+		{"version x", `"x": version takes no arguments`},
+		{"health", "ADDRESS is missing"},
+		{"list --limit -3", `limit: "-3": must be a whole number from 0 on`},
+		{"up --workers hash=x", `workers: "hash=x": must be name=number`},
+		{"list --newer-than 5", `newer-than: "5": must be a duration`},
+		{"list --nope", "unknown flag: --nope; 'taskgrid list --help' lists the flags"},
+		{"list --state", "state: needs a value"},
+		{"submit sum -5,5", "write -- before it"},
+		{"frobnicate", `unknown command "frobnicate" for "taskgrid"; 'taskgrid help' lists the commands`},
+		{"submitt", "submit"},
+	} {
+		code, stdout, stderr := command(t, "", strings.Fields(c.args)...)
+		if code != exitUsage || stdout != "" || !strings.Contains(stderr, c.want) {
+			t.Errorf("taskgrid %s: exit code %d, stdout %q, stderr %q; want %d, nothing, and %q", c.args, code, stdout, stderr, exitUsage, c.want)
+		}
+	}
+}
