@@ -1,18 +1,19 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
-
-	"taskgrid/internal/process"
 )
 
 // upOptions are the flags of `taskgrid up`.
@@ -38,7 +39,8 @@ func newUpCommand() *cobra.Command {
 		Short: "Start the whole grid on this machine, without Docker",
 		Long: `Starts name service, dispatcher, one worker per type and monitoring as real child processes of this
 program, and says where to look when all of them are ready. A process that dies is started again, so kill -9 as you
-like. Ctrl-C ends all: the workers first, which finish what they run.
+like; one that ends by itself five times in a row, each time within 10 s of its start, ends everything. Ctrl-C ends
+all: the workers first, which finish what they run; a second Ctrl-C waits for nobody.
 
 A port that is taken is replaced by a free one. The flags of a single process can be given as environment variables,
 such as ` + "`TASKGRID_ATTEMPT_TIMEOUT=5s taskgrid up`" + `; 'taskgrid help dispatcher' lists them.`,
@@ -80,11 +82,11 @@ func runUp(cmd *cobra.Command, o upOptions) error {
 	}
 
 	began := time.Now()
-	ctx, stop := process.SignalContext()
+	ctx, atOnce, stop := stopSignals(os.Stderr, plan.grace)
 	defer stop()
 	grid := newSupervisor(executable, plan.children(), plan.grace, os.Stderr)
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return grid.run(ctx) })
+	group.Go(func() error { return grid.run(ctx, atOnce) })
 	group.Go(func() error {
 		if err := waitReady(ctx, plan, os.Stderr); err != nil {
 			return nil // the grid ends; why, the supervisor says
@@ -92,6 +94,37 @@ func runUp(cmd *cobra.Command, o upOptions) error {
 		return plan.describe(cmd.OutOrStdout(), grid.pids(), time.Since(began))
 	})
 	return group.Wait()
+}
+
+// stopSignals returns a context that ends with the first SIGTERM or Ctrl-C, which is answered on w, and one that ends with
+// the second: then nobody is to be waited for. A third ends this process as usual.
+func stopSignals(w io.Writer, grace time.Duration) (ctx, atOnce context.Context, stop func()) {
+	ctx, gently := context.WithCancel(context.Background())
+	atOnce, hard := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() { // it ends with stop
+		if _, ok := <-signals; !ok {
+			return
+		}
+		most := fmt.Sprintf("at most %v", grace)
+		if grace == 0 {
+			most = "as long as they take"
+		}
+		fmt.Fprintf(w, "up: stopping; waiting for running tasks (%s), Ctrl-C again to end at once\n", most)
+		gently()
+		if _, ok := <-signals; ok {
+			signal.Stop(signals)
+			fmt.Fprintln(w, "up: ending at once; what still ran is done again when the grid is back")
+			hard()
+		}
+	}()
+	return ctx, atOnce, func() {
+		signal.Stop(signals)
+		close(signals)
+		gently()
+		hard()
+	}
 }
 
 // openData makes and locks the data folder, and returns what unlocks (and, when ephemeral, removes) it.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"taskgrid/internal/discovery"
 	"taskgrid/internal/rpc"
 	taskgridv1 "taskgrid/proto/taskgrid/v1"
 )
@@ -55,7 +56,7 @@ func missingParts(ctx context.Context, p *plan, dispatcher taskgridv1.Dispatcher
 	status, err := dispatcher.GetStatus(ctx, &taskgridv1.DispatcherGetStatusRequest{})
 	switch {
 	case err != nil:
-		return fmt.Sprintf("the dispatcher at %s does not answer: %v", p.reach(p.dispatcher), err)
+		return fmt.Sprintf("the dispatcher at %s does not answer: %s", p.reach(p.dispatcher), discovery.Reason(err))
 	case status.GetRaft().GetState() != "leader":
 		return "the dispatcher does not lead yet"
 	}
@@ -63,7 +64,7 @@ func missingParts(ctx context.Context, p *plan, dispatcher taskgridv1.Dispatcher
 		return "no worker is connected for " + strings.Join(idle, ", ")
 	}
 	if err := monitoringReady(ctx, p.reach(p.http)); err != nil {
-		return fmt.Sprintf("monitoring: %v", err)
+		return "monitoring at " + p.reach(p.http) + " is not ready: " + discovery.Reason(err)
 	}
 	return ""
 }
@@ -90,7 +91,7 @@ func monitoringReady(ctx context.Context, address string) error {
 	}
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("http://%s/readyz answers %s", address, resp.Status)
+		return fmt.Errorf("/readyz answers %s", resp.Status)
 	}
 	return nil
 }

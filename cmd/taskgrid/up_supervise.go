@@ -21,6 +21,10 @@ const (
 	restartFirst   = 200 * time.Millisecond
 	restartLongest = 5 * time.Second
 	restartSteady  = 10 * time.Second
+
+	// restartTries is how many times in a row a child may end by itself before it was steady. Then something is wrong that
+	// starting it again does not mend, such as a full disk. A child that is killed does not end by itself.
+	restartTries = 5
 )
 
 // stage is the order in which children are ended; those of one stage end together.
@@ -71,9 +75,9 @@ func (s *supervisor) pids() map[string]int {
 	return pids
 }
 
-// run keeps all children running until ctx ends or one of them says that it was started wrongly, then ends them in the
-// order of their stages and waits for each.
-func (s *supervisor) run(ctx context.Context) error {
+// run keeps all children running until ctx ends or one of them cannot run, then ends them in the order of their stages
+// and waits for each. When atOnce ends, it kills those that still run.
+func (s *supervisor) run(ctx, atOnce context.Context) error {
 	var running [stages]sync.WaitGroup
 	var end [stages]context.CancelFunc
 	failed := make(chan error, len(s.children))
@@ -83,7 +87,7 @@ func (s *supervisor) run(ctx context.Context) error {
 		for _, c := range s.children {
 			if c.stage == stage(st) {
 				running[st].Go(func() {
-					if err := s.keep(staged, c); err != nil {
+					if err := s.keep(staged, atOnce, c); err != nil {
 						failed <- err
 					}
 				})
@@ -102,17 +106,25 @@ func (s *supervisor) run(ctx context.Context) error {
 	return err
 }
 
-// keep runs a child again and again until ctx ends. It returns an error when the child was started wrongly: that does
-// not get better by starting it again.
-func (s *supervisor) keep(ctx context.Context, c child) error {
-	pause := restartFirst
+// keep runs a child again and again until ctx ends. It returns an error when the child was started wrongly, or ends by
+// itself whenever it is started: that does not get better by starting it again.
+func (s *supervisor) keep(ctx, atOnce context.Context, c child) error {
+	pause, tries := restartFirst, 0
 	for again := false; ; again = true {
 		began := time.Now()
 		output := &prefixed{lines: s.out, prefix: c.name}
-		pid, err := s.once(ctx, c, again, output)
+		pid, err := s.once(ctx, atOnce, c, again, output)
 		output.flush()
+		if time.Since(began) > restartSteady {
+			pause, tries = restartFirst, 0
+		}
 		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.Exited() {
+			tries++
+		}
 		switch {
+		case atOnce.Err() != nil:
+			return nil
 		case ctx.Err() != nil:
 			if errors.As(err, &exit) && exit.ExitCode() != 0 {
 				s.out.say("%s (pid %d) did not end well within %v: %v", c.name, pid, s.grace, err)
@@ -123,9 +135,8 @@ func (s *supervisor) keep(ctx context.Context, c child) error {
 		case err == nil && c.mayFinish:
 			s.out.say("%s (pid %d) is done", c.name, pid)
 			return nil
-		}
-		if time.Since(began) > restartSteady {
-			pause = restartFirst
+		case tries == restartTries:
+			return exitError{exitFailed, fmt.Errorf("%s ended %d times, each time within %v of its start (%s): %s", c.name, tries, restartSteady, ending(err), output.last)}
 		}
 		s.out.say("%s (pid %d) ended: %s; starting it again in %v", c.name, pid, ending(err), pause)
 		select {
@@ -137,8 +148,9 @@ func (s *supervisor) keep(ctx context.Context, c child) error {
 	}
 }
 
-// once runs a child to its end, and says its pid if it ran before (again). When ctx ends the child is asked to end, and killed after its grace.
-func (s *supervisor) once(ctx context.Context, c child, again bool, output io.Writer) (pid int, err error) {
+// once runs a child to its end, and says its pid if it ran before (again). When ctx ends the child is asked to end, and
+// killed after its grace; when atOnce ends it is killed.
+func (s *supervisor) once(ctx, atOnce context.Context, c child, again bool, output io.Writer) (pid int, err error) {
 	cmd := exec.CommandContext(ctx, s.executable, c.args...)
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.Env = withoutCollisions(os.Environ())
@@ -158,6 +170,7 @@ func (s *supervisor) once(ctx context.Context, c child, again bool, output io.Wr
 		s.out.say("%s is back as pid %d", c.name, pid)
 	}
 	defer s.setPID(c.name, 0)
+	defer context.AfterFunc(atOnce, func() { _ = cmd.Process.Kill() })() // it may have ended
 	return pid, cmd.Wait()
 }
 

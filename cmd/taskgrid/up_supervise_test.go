@@ -3,11 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +25,13 @@ func TestChildHelper(t *testing.T) {
 	fmt.Println("started")
 	switch role := flag.Arg(0); role {
 	case "dies":
+		os.Exit(1)
+	case "is killed":
+		p, _ := os.FindProcess(os.Getpid())
+		p.Kill()
+		select {}
+	case "is full":
+		fmt.Println("taskgrid: journal: the disk is full")
 		os.Exit(1)
 	case "misused":
 		fmt.Println("taskgrid: unknown flag: --colour")
@@ -98,7 +107,7 @@ func superviseIn(t *testing.T, s *supervisor) (stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- s.run(ctx) }()
+	go func() { ended <- s.run(ctx, context.Background()) }()
 	stop = sync.OnceValue(func() error {
 		cancel()
 		return <-ended
@@ -120,9 +129,53 @@ func TestAChildThatDiesIsStartedAgain(t *testing.T) {
 
 func TestAChildThatWasStartedWronglyEndsEverythingWithItsMessage(t *testing.T) {
 	out := newTranscript()
-	err := newSupervisor(os.Args[0], []child{helper(t, "dispatcher", "misused", stageDispatcher), helper(t, "worker-hash-1", "obeys", stageWorkers)}, testGrace, out).run(t.Context())
+	err := newSupervisor(os.Args[0], []child{helper(t, "dispatcher", "misused", stageDispatcher), helper(t, "worker-hash-1", "obeys", stageWorkers)}, testGrace, out).run(t.Context(), t.Context())
 	if want := "dispatcher: taskgrid: unknown flag: --colour"; err == nil || err.Error() != want {
 		t.Errorf("run: %v, want %q; output:\n%s", err, want, out)
+	}
+}
+
+func TestAChildThatEndsAgainAndAgainEndsEverythingWithItsLastWord(t *testing.T) {
+	out := newTranscript()
+	err := newSupervisor(os.Args[0], []child{helper(t, "dispatcher", "is full", stageDispatcher), helper(t, "worker-hash-1", "obeys", stageWorkers)}, testGrace, out).run(t.Context(), t.Context())
+	if want := "dispatcher ended 5 times, each time within 10s of its start (exit status 1): taskgrid: journal: the disk is full"; err == nil || err.Error() != want {
+		t.Errorf("run: %v, want %q; output:\n%s", err, want, out)
+	}
+	var coded exitError
+	if !errors.As(err, &coded) || coded.code != exitFailed {
+		t.Errorf("run: %v, want exit code %d", err, exitFailed)
+	}
+}
+
+func TestAChildThatIsKilledComesBackHoweverOften(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows does not tell who was killed from who ended by itself")
+	}
+	out, stop := supervise(t, testGrace, helper(t, "worker-hash-1", "is killed", stageWorkers))
+	out.waitFor(t, restartTries+1, `worker-hash-1 +\| started`)
+	if err := stop(); err != nil {
+		t.Errorf("run: %v", err)
+	}
+}
+
+func TestAtOnceMeansThatNobodyIsWaitedFor(t *testing.T) {
+	out := newTranscript()
+	s := newSupervisor(os.Args[0], []child{helper(t, "worker", "hangs", stageWorkers), helper(t, "nameservice", "hangs", stageNameservice)}, time.Hour, out)
+	ctx, cancel := context.WithCancel(context.Background())
+	atOnce, kill := context.WithCancel(context.Background())
+	defer kill()
+	ended := make(chan error, 1)
+	go func() { ended <- s.run(ctx, atOnce) }()
+	out.waitFor(t, 2, "started")
+	cancel()
+	kill()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("run: %v", err)
+		}
+	case <-time.After(testGrace):
+		t.Fatalf("still waiting; output:\n%s", out)
 	}
 }
 

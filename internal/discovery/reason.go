@@ -1,29 +1,32 @@
 package discovery
 
 import (
+	"context"
+	"errors"
 	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
-// Reason says in few words why a call failed: "connection refused" instead of the chain that grpc-go makes of it.
+// Reason says in few words why a call failed: "connection refused" instead of the chain that grpc-go or net/http makes
+// of it.
 func Reason(err error) string {
 	s, ok := status.FromError(err)
-	if !ok {
-		return err.Error()
-	}
-	if s.Code() == codes.DeadlineExceeded {
+	if s.Code() == codes.DeadlineExceeded || errors.Is(err, context.DeadlineExceeded) {
 		return "no answer in time"
 	}
 	text := s.Message()
+	if !ok {
+		text = err.Error()
+	}
 	for _, chain := range []string{"Error while dialing: ", "name resolver error: "} {
 		if _, after, found := strings.Cut(text, chain); found {
 			text = strings.TrimRight(after, `"`)
 		}
 	}
 	// "dial tcp 127.0.0.1:50051: connect: connection refused": the caller has said the address.
-	if i := strings.LastIndex(text, "connect: "); i >= 0 && strings.HasPrefix(text, "dial tcp ") {
+	if i := strings.LastIndex(text, "connect: "); i >= 0 && strings.Contains(text, "dial tcp ") {
 		text = text[i+len("connect: "):]
 	}
 	return text
