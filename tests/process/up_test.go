@@ -152,12 +152,7 @@ func TestUpLetsWorkersFinishBeforeItEnds(t *testing.T) {
 		t.Fatalf("submit wait 1: exit code %d, %s", code, said)
 	}
 	id := strings.TrimSpace(out)
-	g.Eventually("the task runs", func(context.Context) error {
-		if out, _, _ := g.Verb("get", id, "-o", "json"); !strings.Contains(out, `"PROCESSING"`) {
-			return fmt.Errorf("it is %s", out)
-		}
-		return nil
-	})
+	runs(g, id)
 	p.Terminate()
 	if code := p.Exited(); code != 0 {
 		t.Errorf("up ended with exit code %d, want 0", code)
@@ -177,6 +172,33 @@ func TestUpLetsWorkersFinishBeforeItEnds(t *testing.T) {
 	if task.Result != "waited 1s" || task.Attempts != 1 {
 		t.Errorf("task %s ended with %q after %d attempts, want %q by the attempt that ran when up was asked to end", id, task.Result, task.Attempts, "waited 1s")
 	}
+}
+
+// runs waits until a task runs.
+func runs(g *grid.Grid, id string) {
+	g.Eventually("the task runs", func(context.Context) error {
+		if out, _, _ := g.Verb("get", id, "-o", "json"); !strings.Contains(out, `"PROCESSING"`) {
+			return fmt.Errorf("it is %s", out)
+		}
+		return nil
+	})
+}
+
+// TestASecondCtrlCWaitsForNobody asks up to end while a task runs, and again.
+func TestASecondCtrlCWaitsForNobody(t *testing.T) {
+	g := grid.New(t)
+	p, r := up(t, g, "--ephemeral")
+	out, _, _ := g.Verb("submit", "wait", "60")
+	runs(g, strings.TrimSpace(out))
+	p.Terminate()
+	logged(t, p, "up: stopping; waiting for running tasks (at most 15s), Ctrl-C again to end at once")
+	again := time.Now()
+	p.Terminate()
+	p.Exited()
+	if took := time.Since(again); took > 5*time.Second {
+		t.Errorf("up ended %v after the second signal, want at once", took)
+	}
+	allGone(t, r.PIDs)
 }
 
 func TestASecondUpOnTheSameDataIsRefused(t *testing.T) {
