@@ -1,10 +1,10 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 
 	"github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/types"
@@ -30,7 +30,7 @@ func (v files) Create(dir, name string, size uint64) (types.WritableFile, error)
 		f.Close()
 		return nil, fmt.Errorf("allocate %d bytes for %s: %w", size, name, err)
 	}
-	return &logFile{File: f, dir: dir}, nil
+	return &logFile{File: f, dir: dir, size: int64(size)}, nil
 }
 
 // Delete implements types.VFS.
@@ -47,28 +47,67 @@ func (v files) OpenWriter(dir, name string) (types.WritableFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &logFile{File: f, dir: dir}, nil
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &logFile{File: f, dir: dir, size: info.Size()}, nil
 }
 
-// logFile is a file whose first Sync also makes its name durable.
+// logFile is a log file that is written from its beginning to its end.
+//
+// Blocks that are allocated and have never been written must be entered into the file system's own journal when they
+// are, and an fsync waits for that too. On ext4 this doubles what a commit costs, in time and in processor. So zeros go
+// ahead of what is written, zeroAhead at a time: one fsync in many is slow, and the others find blocks that are there.
 type logFile struct {
 	*os.File
-	dir   string
-	named atomic.Bool
+	dir    string
+	size   int64 // that was allocated
+	zeroed int64 // up to here all has been written since the file was opened; one goroutine at a time writes
+	named  bool  // its name is durable
 }
 
-// Sync implements types.WritableFile.
+// zeroAhead is as much as some fifty small entries take.
+const zeroAhead = 256 << 10
+
+// zeros are written page by page: the page cache keeps in one piece what came in one, and then counts each small write
+// into it as a write of the whole.
+var zeros [4096]byte
+
+// WriteAt implements types.WritableFile. What stands behind the end of b, if anything does, was never committed.
+func (f *logFile) WriteAt(b []byte, at int64) (int, error) {
+	n, err := f.File.WriteAt(b, at)
+	if end := at + int64(n); err == nil && end > f.zeroed {
+		f.zeroed = end
+		err = f.zero(min(end+zeroAhead, f.size))
+	}
+	return n, err
+}
+
+// zero writes zeros up to an offset.
+func (f *logFile) zero(to int64) error {
+	for f.zeroed < to {
+		n := min(to-f.zeroed, int64(len(zeros))-f.zeroed%int64(len(zeros)))
+		if _, err := f.File.WriteAt(zeros[:n], f.zeroed); err != nil {
+			return err
+		}
+		f.zeroed += n
+	}
+	return nil
+}
+
+// Sync implements types.WritableFile. The first one also makes the file, with its name and its size, durable.
 func (f *logFile) Sync() error {
+	if f.named {
+		return syncData(f.File)
+	}
 	if err := f.File.Sync(); err != nil {
 		return err
-	}
-	if f.named.Load() {
-		return nil
 	}
 	if err := syncDirectory(f.dir); err != nil {
 		return err
 	}
-	f.named.Store(true)
+	f.named = true
 	return nil
 }
 

@@ -20,3 +20,13 @@ func preallocate(f *os.File, size int64) error {
 		}
 	}
 }
+
+// syncData waits until what was written to f is on disk, and what is needed to read it. Times of access and change, of
+// which nobody here wants to know, need not be.
+func syncData(f *os.File) error {
+	for {
+		if err := unix.Fdatasync(int(f.Fd())); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}

@@ -8,3 +8,6 @@ import "os"
 func preallocate(f *os.File, size int64) error {
 	return f.Truncate(size)
 }
+
+// syncData waits until what was written to f is on disk.
+func syncData(f *os.File) error { return f.Sync() }
