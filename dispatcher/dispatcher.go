@@ -37,6 +37,7 @@ type Dispatcher struct {
 	reserved  int                  // tasks being submitted: proposed and not yet applied
 	reservedB int64                // bytes of their payloads
 	owed      [][]byte             // decided by the scheduler and not taken by the journal yet
+	hurry     bool                 // somebody waits for some of them
 	armed     time.Time
 	pulse     pulse.Pulse   // beats with each step of a leader
 	still     time.Duration // for how long this process stood still, and the log does not know yet
@@ -118,6 +119,7 @@ func (d *Dispatcher) begin() {
 // streams. It is called under the lock, so that records are proposed in the order in which they were decided.
 func (d *Dispatcher) passOn() {
 	d.scheduler.Flush()
+	d.hurry = d.scheduler.Hurry() || d.hurry
 	records, links := d.scheduler.Take()
 	if d.owed == nil {
 		d.owed = records
@@ -150,7 +152,11 @@ func (d *Dispatcher) proposeOwed() {
 			size += len(d.owed[n])
 			n++
 		}
-		switch err := d.journal.Propose(d.owed[:n], nil); {
+		propose := d.journal.Append
+		if d.hurry {
+			propose = func(records [][]byte) error { return d.journal.Propose(records, nil) }
+		}
+		switch err := propose(d.owed[:n]); {
 		case errors.Is(err, journal.ErrFull):
 			return
 		case err != nil:
@@ -159,7 +165,7 @@ func (d *Dispatcher) proposeOwed() {
 		}
 		d.owed = d.owed[n:]
 	}
-	d.owed = nil
+	d.owed, d.hurry = nil, false
 }
 
 // signal puts a token into a channel that holds one.

@@ -51,6 +51,7 @@ type Scheduler struct {
 	oddities map[string]uint64
 
 	records  [][]byte  // to be proposed, in order
+	hurry    bool      // somebody waits for some of them
 	outgoing []*worker // with something in their outbox
 }
 
@@ -99,10 +100,14 @@ func (s *Scheduler) orphan(t *Task) {
 // Begin tells the time; the driver calls it before anything else, each time it takes the lock.
 func (s *Scheduler) Begin(now time.Time) { s.now = now }
 
+// Hurry tells whether somebody waits for some of what Take is going to return. Nobody does for the word that an attempt
+// was handed over or began: its outcome follows, and until then it is enough to know it soon.
+func (s *Scheduler) Hurry() bool { return s.hurry }
+
 // Take returns what the scheduler wants proposed, in order, and the links that have something to send, since the last
 // call.
 func (s *Scheduler) Take() (records [][]byte, send []Link) {
-	records, s.records = s.records, nil
+	records, s.records, s.hurry = s.records, nil, false
 	for _, w := range s.outgoing {
 		if w.link != 0 && len(w.outbox) > 0 {
 			send = append(send, w.link)
@@ -285,7 +290,14 @@ func (s *Scheduler) retain() {
 	}
 }
 
-func (s *Scheduler) propose(rec record) { s.records = append(s.records, Encode(rec)) }
+func (s *Scheduler) propose(rec record) {
+	s.records = append(s.records, Encode(rec))
+	switch rec.(type) {
+	case *Dispatch, *Start:
+	default:
+		s.hurry = true
+	}
+}
 
 func (s *Scheduler) send(w *worker, msg Message) {
 	if w.link == 0 {

@@ -45,6 +45,18 @@ type batch struct {
 // quick: the outcomes behind it wait. A call without records changes nothing, and its done says that all before it is
 // applied.
 func (j *Journal) Propose(records [][]byte, done Done) error {
+	return j.propose(records, done, true)
+}
+
+// Append is Propose for records that nobody waits for: they go with the next that somebody waits for, or after linger.
+func (j *Journal) Append(records [][]byte) error {
+	return j.propose(records, nil, false)
+}
+
+// linger is how long records that nobody waits for may wait for others, to be written with them instead of before them.
+const linger = 5 * time.Millisecond
+
+func (j *Journal) propose(records [][]byte, done Done, hurry bool) error {
 	size := 0
 	for _, r := range records {
 		size += recordSize(len(r))
@@ -70,6 +82,13 @@ func (j *Journal) Propose(records [][]byte, done Done) error {
 	b.records += len(records)
 	b.calls = append(b.calls, call{len(records), done})
 	s.pending += int64(len(b.entry) - before)
+	switch {
+	case hurry:
+		s.hurry = true
+	case !s.hurry && !s.lingers:
+		s.lingers = true
+		s.lingering.Reset(linger)
+	}
 	ready := s.ready()
 	j.mu.Unlock()
 	if ready {

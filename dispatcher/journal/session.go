@@ -28,12 +28,16 @@ type session struct {
 	term uint64
 	wake chan struct{} // there may be something to send; holds one
 
+	lingering *time.Timer // calls endLinger
+
 	// Guarded by Journal.mu.
 	waiting  []*batch // oldest first; the newest may still grow
 	pending  int64    // bytes in them
 	number   uint64   // of the next batch
 	lastSize int      // of the batch taken last: the next will be like it
 	inFlight int      // batches with raft
+	hurry    bool     // somebody waits for what is waiting, or it has waited for long enough
+	lingers  bool     // lingering is set
 }
 
 // flight is an entry that raft has.
@@ -89,6 +93,8 @@ func (j *Journal) runSession(ctx context.Context) {
 		return
 	}
 	s := &session{id: o.session, term: o.term, wake: make(chan struct{}, 1)}
+	s.lingering = time.AfterFunc(linger, func() { j.endLinger(s) })
+	defer s.lingering.Stop()
 	j.setSession(s)
 	j.announce.push(Leadership{Leading: true, Term: s.term})
 
@@ -145,7 +151,9 @@ func (j *Journal) take(s *session) *batch {
 	}
 	b := s.waiting[0]
 	s.waiting[0] = nil
-	s.waiting = s.waiting[1:]
+	if s.waiting = s.waiting[1:]; len(s.waiting) == 0 {
+		s.hurry = false
+	}
 	s.lastSize = len(b.entry)
 	s.pending -= int64(len(b.entry) - entryHeaderSize)
 	s.inFlight++
@@ -158,7 +166,27 @@ func (s *session) ready() bool {
 	case len(s.waiting) == 0, s.inFlight == maxInFlight:
 		return false
 	default:
-		return s.inFlight == 0 || s.pending >= aheadBytes
+		return s.inFlight == 0 && s.hurry || s.pending >= aheadBytes
+	}
+}
+
+// endLinger sends what has waited for long enough. The timer is not set anew for each batch, which would cost more than
+// it to run out in vain now and then.
+func (j *Journal) endLinger(s *session) {
+	j.mu.Lock()
+	s.lingers = false
+	if len(s.waiting) > 0 && !s.hurry {
+		if left := linger - time.Since(s.waiting[0].began); left > 0 {
+			s.lingers = true
+			s.lingering.Reset(left)
+		} else {
+			s.hurry = true
+		}
+	}
+	ready := s.ready()
+	j.mu.Unlock()
+	if ready {
+		s.nudge()
 	}
 }
 
