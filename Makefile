@@ -48,6 +48,14 @@ compose: ## the compose tests; they need a container engine and docker compose (
 simulate: ## the grid's rules in virtual time, with faults: SEEDS=10000 of them, or one with its log: SEED=4711
 	GOGC=400 go test -count=1 -timeout 0 ./tests/simulation $(TESTFLAGS) -v -run Keeps -seeds $(or $(SEEDS),10000) -seed $(or $(SEED),0)
 
+.PHONY: chaos
+chaos: ## faults to real processes under load, DURATION=3m; CHAOS_SEED=… repeats their order
+	CHAOS_DURATION=$(or $(DURATION),3m) go test -count=1 -v -timeout 30m $(TESTFLAGS) -run TestNothingIsLostStuckOrDoneTwiceUnderChaos ./tests/chaos
+
+.PHONY: soak
+soak: ## the same for long, DURATION=1h, and nothing may grow
+	SOAK_DURATION=$(or $(DURATION),1h) go test -count=1 -v -timeout 0 $(TESTFLAGS) -run TestNothingGrowsInALongRun ./tests/chaos
+
 .PHONY: demo
 demo: ## a grid with the random test client, in a temporary folder
 	go run ./cmd/taskgrid up --client --ephemeral

@@ -40,7 +40,8 @@ func (c *Client) List(ctx context.Context, filter *pb.ListTasksRequest) iter.Seq
 	}
 }
 
-// Status returns what the dispatcher says of itself, its tasks and its workers.
+// Status returns what the leading dispatcher says of itself, its tasks and its workers. One that has just started and
+// does not know its tasks yet is waited for.
 func (c *Client) Status(ctx context.Context) (*pb.DispatcherGetStatusResponse, error) {
-	return ask(ctx, c, true, c.dispatcher.GetStatus, &pb.DispatcherGetStatusRequest{})
+	return ask(ctx, c, true, c.dispatcher.GetStatus, &pb.DispatcherGetStatusRequest{LeaderOnly: true})
 }

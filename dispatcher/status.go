@@ -30,9 +30,13 @@ func (d *Dispatcher) snapshot() snapshot {
 	return s
 }
 
-// GetStatus implements pb.DispatcherServer. A replica that does not lead answers too, with what it knows.
-func (s *Server) GetStatus(context.Context, *pb.DispatcherGetStatusRequest) (*pb.DispatcherGetStatusResponse, error) {
+// GetStatus implements pb.DispatcherServer. A replica that does not lead answers too, with what it knows, unless the
+// caller wants the leader's word: a process that has just started knows nothing, and its counts would fall to 0.
+func (s *Server) GetStatus(_ context.Context, req *pb.DispatcherGetStatusRequest) (*pb.DispatcherGetStatusResponse, error) {
 	snap := s.d.snapshot()
+	if req.LeaderOnly && !snap.leading {
+		return nil, s.d.notLeading("this dispatcher does not lead; try again")
+	}
 	resp := &pb.DispatcherGetStatusResponse{
 		Version: s.d.cfg.Version, Uptime: duration(s.d.uptime()), Raft: raftOf(s.d.journal.Status()),
 		Tasks:     &pb.TaskCounts{ProcessingTime: duration(0), QueueTime: duration(0)},

@@ -10,6 +10,7 @@ import (
 // something (a channel, a timer) is made when somebody looks: then it is a context with a deadline from package context.
 type attemptContext struct {
 	deadline time.Time
+	key      Key                    // behind AttemptOf
 	report   func(fraction float64) // behind Report
 
 	mu      sync.Mutex
@@ -30,8 +31,11 @@ func (c *attemptContext) Err() error { return c.look().Err() }
 // Value is that of context.Context. Package context asks it for its own keys, so contexts derived from this one need
 // no goroutine.
 func (c *attemptContext) Value(key any) any {
-	if key == (reportKey{}) {
+	switch key {
+	case reportKey{}:
 		return c.report
+	case attemptKey{}:
+		return c.key
 	}
 	return c.look().Value(key)
 }

@@ -47,3 +47,16 @@ func TestContextsBelowThatOfAnAttemptEndWithIt(t *testing.T) {
 		}
 	})
 }
+
+func TestAHandlerLearnsWhichAttemptItRuns(t *testing.T) {
+	want := Key{Task: 7, Attempt: 3<<32 | 2}
+	ctx := &attemptContext{deadline: time.Now().Add(time.Hour), key: want}
+	below, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if got, ok := AttemptOf(below); got != want || !ok {
+		t.Errorf("it is told %v, %t, want %v", got, ok, want)
+	}
+	if got, ok := AttemptOf(context.Background()); ok {
+		t.Errorf("outside of a task it is told %v", got)
+	}
+}

@@ -196,7 +196,7 @@ func (e *engine) next(now time.Time) (*Attempt, *attemptContext) {
 			now = time.Now()
 			continue
 		}
-		ctx := &attemptContext{deadline: a.Deadline, report: e.reporter(a.Key)}
+		ctx := &attemptContext{deadline: a.Deadline, key: a.Key, report: e.reporter(a.Key)}
 		a.Stop = ctx.stop
 		if e.session != nil {
 			e.session.started = append(e.session.started, a.Key)

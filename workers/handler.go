@@ -35,6 +35,17 @@ func Report(ctx context.Context, fraction float64) {
 // reportKey finds the function behind Report in a handler's context.
 type reportKey struct{}
 
+// AttemptOf tells a handler which attempt of which task it runs. A task may run more than once, also at the same time, on
+// a worker that was taken for lost: what a handler writes elsewhere can be fenced with the attempt. Of two attempts of a
+// task the later one has the greater number. Outside of a task ok is false.
+func AttemptOf(ctx context.Context) (key Key, ok bool) {
+	key, ok = ctx.Value(attemptKey{}).(Key)
+	return key, ok
+}
+
+// attemptKey finds the attempt in a handler's context.
+type attemptKey struct{}
+
 // markedError is an error of which the handler said what it means for the task.
 type markedError struct {
 	error

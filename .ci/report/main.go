@@ -2,7 +2,7 @@
 //
 //	go test -json ./... | report COUNTS
 //
-// It prints one line per package and all that a failed test wrote, and appends the counts to the file COUNTS. With -sum
+// It prints one line per package, all that a failed test wrote, and what another one logged after "report: ", and appends the counts to the file COUNTS. With -sum
 // instead of a run to read, it adds up COUNTS and prints "N passed, N failed, N skipped". It exits with 1 when a test
 // or a package failed, and when no test ran.
 package main
@@ -114,6 +114,11 @@ func (r *reader) ended(e event, key string) {
 	switch e.Action {
 	case "pass":
 		r.passed++
+		for _, line := range r.output[key] {
+			if _, told, ok := strings.Cut(line, "report: "); ok {
+				fmt.Fprintf(r.out, "     %s: %s", e.Test, told)
+			}
+		}
 	case "skip":
 		r.skipped++
 		fmt.Fprintf(r.out, "skip %s %s: %s\n", e.Package, e.Test, reason(r.output[key]))

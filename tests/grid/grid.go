@@ -31,12 +31,25 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "taskgrid")
-	build := exec.Command("go", "build", "-o", path, "taskgrid/cmd/taskgrid")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
+	return path, build("taskgrid/cmd/taskgrid", path)
 })
+
+func build(pkg, path string) error {
+	if out, err := exec.Command("go", "build", "-o", path, pkg).CombinedOutput(); err != nil {
+		return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
+	}
+	return nil
+}
+
+// Build builds a program of a test and returns its path.
+func Build(t testing.TB, pkg string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), filepath.Base(pkg))
+	if err := build(pkg, path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
 
 // Main runs the tests of a package and removes the binary that they built.
 func Main(m *testing.M) {
@@ -65,14 +78,19 @@ type Grid struct {
 	NS   string // address of the name service
 	Disp string // address of the dispatcher
 	HTTP string // address of monitoring's REST
+
+	LogLevel string // of the processes started from now on; debug
 }
 
 // New returns a grid with free ports and no processes.
 func New(t testing.TB) *Grid {
 	t.Helper()
 	ports := FreePorts(t, 3)
-	return &Grid{t: t, dir: t.TempDir(), bin: Binary(t), NS: ports[0], Disp: ports[1], HTTP: ports[2]}
+	return &Grid{t: t, dir: t.TempDir(), bin: Binary(t), NS: ports[0], Disp: ports[1], HTTP: ports[2], LogLevel: "debug"}
 }
+
+// Journal returns the dispatcher's data directory.
+func (g *Grid) Journal() string { return filepath.Join(g.dir, "dispatcher") }
 
 // FreePorts returns n addresses on which nothing listens.
 func FreePorts(t testing.TB, n int) []string {
@@ -97,7 +115,7 @@ func (g *Grid) Nameservice(flags ...string) *Process {
 // Dispatcher starts the dispatcher.
 func (g *Grid) Dispatcher(flags ...string) *Process {
 	return g.Start("dispatcher", append([]string{"dispatcher", "--listen", g.Disp, "--nameservice", g.NS,
-		"--data", filepath.Join(g.dir, "dispatcher")}, flags...)...)
+		"--data", g.Journal()}, flags...)...)
 }
 
 // Worker starts a worker for types, which may be several with commas.

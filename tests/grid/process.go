@@ -16,6 +16,7 @@ import (
 type Process struct {
 	g      *Grid
 	name   string
+	bin    string
 	args   []string
 	cmd    *exec.Cmd
 	exited chan struct{}
@@ -24,7 +25,13 @@ type Process struct {
 // Start starts a process of the binary. Its log is shown if the test fails.
 func (g *Grid) Start(name string, args ...string) *Process {
 	g.t.Helper()
-	p := &Process{g: g, name: name, args: args}
+	return g.StartProgram(name, g.bin, append(args, "--log-level", g.LogLevel)...)
+}
+
+// StartProgram is Start for another program.
+func (g *Grid) StartProgram(name, path string, args ...string) *Process {
+	g.t.Helper()
+	p := &Process{g: g, name: name, bin: path, args: args}
 	p.start()
 	g.t.Cleanup(p.end)
 	return p
@@ -50,7 +57,7 @@ func (p *Process) start() {
 		p.g.t.Fatal(err)
 	}
 	defer log.Close()
-	p.cmd = exec.Command(p.g.bin, append(p.args, "--log-level", "debug")...)
+	p.cmd = exec.Command(p.bin, p.args...)
 	p.cmd.Dir = p.g.dir
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := p.cmd.Start(); err != nil {
@@ -77,6 +84,9 @@ func (p *Process) end() {
 	}
 	p.g.t.Logf("log of %s:\n%s", p.name, strings.Join(lines, "\n"))
 }
+
+// Name returns the name that the process was started under.
+func (p *Process) Name() string { return p.name }
 
 // Pid returns the id of the process.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }

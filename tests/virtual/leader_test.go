@@ -101,6 +101,8 @@ func callAll(t *testing.T, api pb.DispatcherClient) {
 	expectNotLeading(t, "GetTasks", err)
 	_, err = api.ListTasks(ctx, &pb.ListTasksRequest{})
 	expectNotLeading(t, "ListTasks", err)
+	_, err = api.GetStatus(ctx, &pb.DispatcherGetStatusRequest{LeaderOnly: true})
+	expectNotLeading(t, "GetStatus of the leader", err)
 	_, err = api.CancelTasks(ctx, &pb.CancelTasksRequest{Ids: []uint64{1}})
 	expectNotLeading(t, "CancelTasks", err)
 	_, err = api.RetryTasks(ctx, &pb.RetryTasksRequest{Ids: []uint64{1}})

@@ -1783,7 +1783,9 @@ func (x *WorkerEvent) GetReason() string {
 
 // DispatcherGetStatusRequest asks for the status.
 type DispatcherGetStatusRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// True: a replica that does not lead answers UNAVAILABLE, with a LeaderHint. For counts that never fall.
+	LeaderOnly    bool `protobuf:"varint,1,opt,name=leader_only,json=leaderOnly,proto3" json:"leader_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1816,6 +1818,13 @@ func (x *DispatcherGetStatusRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use DispatcherGetStatusRequest.ProtoReflect.Descriptor instead.
 func (*DispatcherGetStatusRequest) Descriptor() ([]byte, []int) {
 	return file_taskgrid_v1_dispatcher_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *DispatcherGetStatusRequest) GetLeaderOnly() bool {
+	if x != nil {
+		return x.LeaderOnly
+	}
+	return false
 }
 
 // DispatcherGetStatusResponse describes the dispatcher. Conservation holds in every answer:
@@ -2526,8 +2535,10 @@ const file_taskgrid_v1_dispatcher_proto_rawDesc = "" +
 	"\x06aspect\x18\x02 \x01(\tR\x06aspect\x12\x12\n" +
 	"\x04from\x18\x03 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x04 \x01(\tR\x02to\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\"\x1c\n" +
-	"\x1aDispatcherGetStatusRequest\"\xf9\x03\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"=\n" +
+	"\x1aDispatcherGetStatusRequest\x12\x1f\n" +
+	"\vleader_only\x18\x01 \x01(\bR\n" +
+	"leaderOnly\"\xf9\x03\n" +
 	"\x1bDispatcherGetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x121\n" +
 	"\x06uptime\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06uptime\x12+\n" +

@@ -67,7 +67,8 @@ type DispatcherClient interface {
 	// order, from a given sequence number on. OUT_OF_RANGE: events that old are forgotten; the message names the oldest
 	// there is. A caller that reads so slowly that the events it wants are forgotten is ended the same way.
 	WatchEvents(ctx context.Context, in *WatchEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEventsResponse], error)
-	// GetStatus (GET_STATUS) describes the dispatcher itself.
+	// GetStatus (GET_STATUS) describes the dispatcher itself. A replica that does not lead answers too, with what it has
+	// applied: right after its start that may be nothing.
 	GetStatus(ctx context.Context, in *DispatcherGetStatusRequest, opts ...grpc.CallOption) (*DispatcherGetStatusResponse, error)
 }
 
@@ -236,7 +237,8 @@ type DispatcherServer interface {
 	// order, from a given sequence number on. OUT_OF_RANGE: events that old are forgotten; the message names the oldest
 	// there is. A caller that reads so slowly that the events it wants are forgotten is ended the same way.
 	WatchEvents(*WatchEventsRequest, grpc.ServerStreamingServer[WatchEventsResponse]) error
-	// GetStatus (GET_STATUS) describes the dispatcher itself.
+	// GetStatus (GET_STATUS) describes the dispatcher itself. A replica that does not lead answers too, with what it has
+	// applied: right after its start that may be nothing.
 	GetStatus(context.Context, *DispatcherGetStatusRequest) (*DispatcherGetStatusResponse, error)
 	mustEmbedUnimplementedDispatcherServer()
 }
