@@ -51,29 +51,31 @@ func TestRoundsInterleaveThePhasesWithTheYardstick(t *testing.T) {
 			return Figures{Rate: rate}, nil
 		}}
 	}
+	once := phase("once", 1)
+	once.Once = true
 	yardstick := func(context.Context) (float64, error) {
 		order = append(order, "echo")
 		echo += 10
 		return echo, nil
 	}
 	tells := 0
-	results, err := Rounds(t.Context(), []Phase{phase("a", 30), phase("b", 100)}, 2, yardstick, func(_ string, done, all int) {
-		if done != tells || all != 5 {
-			t.Errorf("told of step %d of %d, want %d of 5", done, all, tells)
+	results, err := Rounds(t.Context(), []Phase{phase("a", 30), phase("b", 100), once}, 2, yardstick, func(_ string, done, all int) {
+		if done != tells || all != 6 {
+			t.Errorf("told of step %d of %d, want %d of 6", done, all, tells)
 		}
 		tells++
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "echo a echo b echo a echo b echo"; strings.Join(order, " ") != want {
+	if want := "echo a echo b echo once echo a echo b echo"; strings.Join(order, " ") != want {
 		t.Errorf("measured %q, want %q", strings.Join(order, " "), want)
 	}
-	// a ran between 10 and 20, then between 30 and 40.
-	if diff := cmp.Diff([]float64{2, 30. / 35}, results[0].Figures[Ratio].Values); diff != "" {
+	// a ran between 10 and 20, then between 40 and 50.
+	if diff := cmp.Diff([]float64{2, 30. / 45}, results[0].Figures[Ratio].Values); diff != "" {
 		t.Errorf("ratios of a (-want +got):\n%s", diff)
 	}
-	if got := results[1].Figures[Ratio]; got.Median != (100./25+100./45)/2 || got.Min != 100./45 || got.Max != 4 {
+	if got := results[1].Figures[Ratio]; got.Median != (100./25+100./55)/2 || got.Min != 100./55 || got.Max != 4 {
 		t.Errorf("ratio of b: %+v", got)
 	}
 }

@@ -9,8 +9,17 @@ import (
 type Phase struct {
 	Name string // in --phases, in the table and in JSON
 	What string // in words
+	Once bool   // measured in the first round only
 	// Run measures it once. The figures of one phase have the same names each time.
 	Run func(context.Context) (Figures, error)
+}
+
+// rounds returns in how many of so many rounds the phase is measured.
+func (p Phase) rounds(all int) int {
+	if p.Once {
+		return min(1, all)
+	}
+	return all
 }
 
 // Result is what was found about a phase.
@@ -24,8 +33,10 @@ type Result struct {
 // being measured, and how much of it all is done. An error ends it; it names the phase.
 func Rounds(ctx context.Context, phases []Phase, rounds int, yardstick func(context.Context) (float64, error), tell func(what string, done, all int)) ([]Result, error) {
 	found := make([][]Figures, len(phases))
-	all := rounds*(len(phases)+1) - rounds + 1
-	done := 0
+	all, done := 1, 0
+	for _, phase := range phases {
+		all += phase.rounds(rounds)
+	}
 	step := func(what string) { tell(what, done, all); done++ }
 
 	step("yardstick")
@@ -35,6 +46,9 @@ func Rounds(ctx context.Context, phases []Phase, rounds int, yardstick func(cont
 	}
 	for round := range rounds {
 		for i, phase := range phases {
+			if round >= phase.rounds(rounds) {
+				continue
+			}
 			step(fmt.Sprintf("round %d of %d: %s", round+1, rounds, phase.Name))
 			figures, err := phase.Run(ctx)
 			if err != nil {

@@ -42,12 +42,6 @@ func Single(c *client.Client) func(context.Context) error {
 	}
 }
 
-// OneByOne is work that runs one task after the other over one stream, which is how a client with one task at a time
-// does it fastest.
-func OneByOne(c *client.Client) func(context.Context, *Recorder) error {
-	return Stream(c, 1, Task)
-}
-
 // done checks the end of a measured task.
 func done(task *pb.Task, err error) error {
 	switch {

@@ -15,7 +15,8 @@ import (
 // longest is the largest latency that is told apart, in microseconds; longer ones count as this.
 const longest = int64(time.Minute / time.Microsecond)
 
-// Window is how long to let the work run in, and how long to count.
+// Window is how long to let the work run in, and how long to count. On a machine that stalls, counting goes on until
+// something was finished.
 type Window struct {
 	Warm, For time.Duration
 	// Edge is called when counting begins and when it ends, for what else is to be read at these moments. nil: nothing.
@@ -25,6 +26,7 @@ type Window struct {
 // Recorder takes what work has finished.
 type Recorder struct {
 	counting, over atomic.Bool
+	some           atomic.Bool // something has been counted
 
 	mu    sync.Mutex
 	lanes []*Lane
@@ -53,6 +55,9 @@ type Lane struct {
 func (l *Lane) Done(begun time.Time) {
 	if l.recorder.counting.Load() {
 		l.count++
+		if !l.recorder.some.Load() {
+			l.recorder.some.Store(true)
+		}
 		_ = l.latency.RecordValue(min(time.Since(begun).Microseconds(), longest)) // cannot be out of range
 	}
 }
@@ -62,10 +67,14 @@ func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, longest
 // Measure runs work until it has been counted for as long as the window says, and returns rate and latencies. Work has
 // to return soon after the recorder says Over, and when ctx ends.
 func Measure(ctx context.Context, w Window, work func(context.Context, *Recorder) error) (bench.Figures, error) {
+	return new(Recorder).Measure(ctx, w, work)
+}
+
+// Measure is the function of that name with a recorder that others report to as well.
+func (r *Recorder) Measure(ctx context.Context, w Window, work func(context.Context, *Recorder) error) (bench.Figures, error) {
 	// Work that hangs is cut off long after it should have ended.
 	ctx, cancel := context.WithTimeout(ctx, w.Warm+w.For+time.Minute)
 	defer cancel()
-	r := &Recorder{}
 	worked := make(chan error, 1)
 	go func() { worked <- work(ctx, r) }()
 
@@ -76,6 +85,9 @@ func Measure(ctx context.Context, w Window, work func(context.Context, *Recorder
 	r.counting.Store(true)
 	began := time.Now()
 	err := wait(w.For, worked)
+	for err == nil && !r.some.Load() && ctx.Err() == nil {
+		err = wait(w.For, worked)
+	}
 	took := time.Since(began)
 	r.counting.Store(false)
 	w.edge(true)

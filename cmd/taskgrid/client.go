@@ -40,7 +40,7 @@ type call struct {
 func newClientCommands() []*cobra.Command {
 	return []*cobra.Command{
 		newSubmitCommand(), newGetCommand(), newWaitCommand(), newListCommand(), newCancelCommand(), newRetryCommand(),
-		newEventsCommand(), newWorkersCommand(), newDrainCommand(), newStatsCommand(), newHealthCommand(), newLoadCommand(), newBenchCommand(), newBenchEchoCommand(),
+		newEventsCommand(), newWorkersCommand(), newDrainCommand(), newStatsCommand(), newHealthCommand(), newLoadCommand(), newBenchCommand(),
 	}
 }
 

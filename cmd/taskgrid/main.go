@@ -89,6 +89,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newUpCommand())
 	root.AddCommand(newDocsCommand())
 	root.AddCommand(newClientCommands()...)
+	root.AddCommand(newBenchHelpers()...)
 	settings.Describe(root)
 	explainUsage(root)
 	return root

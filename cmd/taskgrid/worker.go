@@ -55,6 +55,12 @@ func newWorkerCommand() *cobra.Command {
 			return nil
 		},
 	}
+	f.addFlags(cmd)
+	return cmd
+}
+
+// addFlags adds the flags of a worker.
+func (f *workerFlags) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", ":0", "where to serve gRPC, host:port; port 0: any free one")
 	flags.StringVar(&f.advertise, "advertise", "", "host:port under which the dispatcher reaches this worker; empty: found by the route to the name service")
@@ -68,7 +74,6 @@ func newWorkerCommand() *cobra.Command {
 	flags.StringVar(&f.metrics, "metrics-address", "127.0.0.1:0", "where to serve Prometheus metrics, host:port; empty: nowhere")
 	flags.StringVar(&f.admin, "admin-address", "", "where to serve Go profiles, host:port on the loopback interface; empty: nowhere")
 	addTokenFlags(cmd)
-	return cmd
 }
 
 // runWorker serves until ctx ends and the worker has drained.

@@ -17,7 +17,7 @@ import (
 // benched runs `taskgrid bench -o json` with short measurements and returns the figures of each phase.
 func benched(t *testing.T, g *grid.Grid, args ...string) map[string]map[string]bench.Summary {
 	t.Helper()
-	out, stderr, code := g.Run(append([]string{"bench", "-o", "json", "--rounds", "2", "--duration", "100ms"}, args...)...)
+	out, stderr, code := g.Run(append([]string{"bench", "-o", "json", "--rounds", "2", "--duration", "200ms"}, args...)...)
 	if code != 0 {
 		t.Fatalf("bench %v: exit code %d: %s", args, code, stderr)
 	}
@@ -83,17 +83,43 @@ func TestBenchMeasuresARunningGrid(t *testing.T) {
 	}
 }
 
+// TestBenchMeasuresWhatNeedsGridsOfItsOwn runs the long phases with few tasks.
+func TestBenchMeasuresWhatNeedsGridsOfItsOwn(t *testing.T) {
+	g := grid.New(t)
+	phases := benched(t, g, "--rounds", "1", "--phases", "mixed,replicas,heartbeat,lookup,backlog,disk", "--backlog", "3000", "--finished", "2000")
+	for phase, figures := range map[string][]string{
+		"mixed": {bench.Ratio}, "replicas": {bench.Ratio, "replicas_ratio"}, "heartbeat": {bench.Ratio}, "lookup": {bench.Ratio},
+		"backlog": {"submit_ratio", "drain_ratio", "backlog_ratio", "queued_ratio", "restart_s", "directory_mib"},
+		"disk":    {"finish_rate", "directory_end_mib"},
+	} {
+		for _, name := range figures {
+			if s, ok := phases[phase][name]; !ok || s.Median <= 0 || s.Median > 1e6 {
+				t.Errorf("%s: %s is %v, want more than 0", phase, name, s)
+			}
+		}
+	}
+	if runtime.GOOS != "linux" {
+		return
+	}
+	if written := phases["disk"]["written_per_finished_bytes"].Median; written < 32 || written > 100_000 {
+		t.Errorf("%v bytes were written for each task of 32 bytes", written)
+	}
+}
+
 func TestBenchRefusesWrongFlagsInWords(t *testing.T) {
 	t.Parallel()
 	g := grid.New(t)
 	for args, want := range map[string]string{
-		"--phases closed":                      `phases: "closed": must be all, or some of one,closed-64,`,
-		"--rounds 0":                           "rounds: 0: must be 1 to 1000",
-		"--duration 1ms":                       "duration: 1ms: must be 10ms to 1h",
-		"--dispatcher here":                    `dispatcher: "here": must be host:port`,
-		"--dispatcher 127.0.0.1:1 --profile x": "with --dispatcher the processes are not ours to ask",
-		"--data /does/not/exist":               "data: ",
-		"--output xml":                         `output: "xml": must be table, json, jsonl`,
+		"--phases closed":                           `phases: "closed": must be all, or some of one,closed-64,`,
+		"--rounds 0":                                "rounds: 0: must be 1 to 1000",
+		"--duration 1ms":                            "duration: 1ms: must be 10ms to 1h",
+		"--dispatcher here":                         `dispatcher: "here": must be host:port`,
+		"--dispatcher 127.0.0.1:1 --profile x":      "with --dispatcher the processes are not ours to ask",
+		"--data /does/not/exist":                    "data: ",
+		"--backlog 0":                               "backlog: 0: must be 1 to 100000000",
+		"--finished 9":                              "finished: 9: must be 10 to 100000000",
+		"--dispatcher 127.0.0.1:1 --phases backlog": "backlog: needs a grid of its own: leave --dispatcher out",
+		"--output xml":                              `output: "xml": must be table, json, jsonl`,
 	} {
 		if _, stderr, code := g.Run(append([]string{"bench"}, strings.Fields(args)...)...); code != 2 || !strings.Contains(stderr, want) {
 			t.Errorf("bench %s: exit code %d, %q; want 2 and %q in it", args, code, stderr, want)
