@@ -56,6 +56,12 @@ chaos: ## faults to real processes under load, DURATION=3m; CHAOS_SEED=… repea
 soak: ## the same for long, DURATION=1h, and nothing may grow
 	SOAK_DURATION=$(or $(DURATION),1h) go test -count=1 -v -timeout 0 $(TESTFLAGS) -run TestNothingGrowsInALongRun ./tests/chaos
 
+FUZZTIME ?= 20s
+
+.PHONY: fuzz
+fuzz: ## fuzz every parser for FUZZTIME (20s), two at a time
+	.ci/fuzz $(FUZZTIME)
+
 .PHONY: demo
 demo: ## a grid with the random test client, in a temporary folder
 	go run ./cmd/taskgrid up --client --ephemeral

@@ -43,10 +43,11 @@ type Dispatcher struct {
 	still     time.Duration // for how long this process stood still, and the log does not know yet
 	broken    error         // the journal holds what this program cannot read
 
-	rearm   chan struct{} // holds one: the time to tick has come nearer
-	changed chan struct{} // holds one: the view has changed, or the leadership
-	news    *broadcast    // there are new events
-	lines   process.LineBudget
+	rearm   chan struct{}      // holds one: the time to tick has come nearer
+	changed chan struct{}      // holds one: the view has changed, or the leadership
+	news    *broadcast         // there are new events
+	lines   process.LineBudget // for the log, about what happens to tasks and workers
+	oddLog  process.LineBudget // for the log, about odd answers: nonsense is not to crowd out what happens
 }
 
 // New opens the journal. Close must be called if Run is not.

@@ -87,7 +87,7 @@ type oddity struct {
 // logOddities writes them into the log, within its budget. They are counted in any case.
 func (d *Dispatcher) logOddities(worker string, odd []oddity) {
 	for _, o := range odd {
-		if !d.lines.Allows(time.Now()) {
+		if !d.oddLog.Allows(time.Now()) {
 			return
 		}
 		d.log.Warn("odd answer of a worker", "answer", o.answer, "odd", o.reason, "worker_id", worker,

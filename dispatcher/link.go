@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,7 +49,9 @@ func (d *Dispatcher) keepLink(ctx context.Context, w core.WorkerInfo) {
 			return
 		}
 		if connected {
-			pause.Reset()
+			if !errors.As(err, new(nonsense)) {
+				pause.Reset()
+			}
 			level := slog.LevelWarn
 			if errors.Is(err, errWorkerEnded) { // as one that drains does
 				level = slog.LevelInfo
@@ -88,7 +91,8 @@ func (d *Dispatcher) runLink(ctx context.Context, conn *grpc.ClientConn, w core.
 	if err != nil {
 		return false, err
 	}
-	l, err := d.connect(w, first.GetHello())
+	hello := first.GetHello()
+	l, err := d.connect(w, hello)
 	if err != nil {
 		return false, err
 	}
@@ -97,7 +101,8 @@ func (d *Dispatcher) runLink(ctx context.Context, conn *grpc.ClientConn, w core.
 		defer cancel()
 		d.sendOut(ctx, stream, l)
 	})
-	err = d.takeIn(stream, l, w.ID, first)
+	judge := newConduct(w.Capacity+min(int(hello.GetWindow()), maxWindow), time.Now())
+	err = d.takeIn(stream, l, w.ID, first, judge)
 	cancel()
 	sending.Wait()
 	d.disconnect(l, err)
@@ -111,6 +116,9 @@ func (d *Dispatcher) connect(w core.WorkerInfo, hello *pb.Hello) (*lane, error) 
 	}
 	if hello.WorkerId != w.ID || hello.LeaseId != w.LeaseID {
 		return nil, fmt.Errorf("worker %q answers at this address, under another lease or name than is registered", hello.WorkerId)
+	}
+	if n := max(len(hello.Running), len(hello.Outcomes)); n > maxHeld {
+		return nil, nonsense{fmt.Sprintf("its Hello names %d attempts: must be at most %d", n, maxHeld)}
 	}
 	held := make([]core.Held, 0, len(hello.Running))
 	for _, r := range hello.Running {
@@ -134,8 +142,14 @@ func (d *Dispatcher) connect(w core.WorkerInfo, hello *pb.Hello) (*lane, error) 
 	return l, nil
 }
 
-// maxWindow bounds how many assignments a worker may ask to be handed ahead.
-const maxWindow = 1024
+const (
+	// maxWindow bounds how many assignments a worker may ask to be handed ahead.
+	maxWindow = 1024
+
+	// maxHeld bounds what a worker may name in its Hello. Ours keep as many outcomes that nobody has acknowledged, and run
+	// far fewer.
+	maxHeld = 65_536
+)
 
 func (d *Dispatcher) disconnect(l *lane, why error) {
 	orderly := errors.Is(why, errWorkerEnded) || status.Code(why) == codes.Canceled // it drains, or we hung up
@@ -198,12 +212,15 @@ func nextFrame(messages []core.Message) (*pb.ProcessRequest, []core.Message) {
 // errWorkerEnded says that a worker ended its stream in good order.
 var errWorkerEnded = errors.New("the worker ended it")
 
-// takeIn gives what the worker says to the scheduler until the stream breaks.
-func (d *Dispatcher) takeIn(stream pb.WorkerService_ProcessClient, l *lane, worker string, frame *pb.ProcessResponse) error {
+// takeIn gives what the worker says to the scheduler until the stream breaks, or the worker is to be hung up on.
+func (d *Dispatcher) takeIn(stream pb.WorkerService_ProcessClient, l *lane, worker string, frame *pb.ProcessResponse, judge conduct) error {
 	for {
 		var odd []oddity
 		d.step(func(s *core.Scheduler) { odd = d.hear(s, l.link, frame) })
 		d.logOddities(worker, odd)
+		if err := judge.judge(time.Now(), countNonsense(odd), len(frame.Progress)); err != nil {
+			return err
+		}
 		var err error
 		if frame, err = stream.Recv(); err != nil {
 			if errors.Is(err, io.EOF) {
@@ -236,7 +253,20 @@ func (d *Dispatcher) hear(s *core.Scheduler, link core.Link, frame *pb.ProcessRe
 	for _, m := range frame.Refused {
 		note(s.Refused(link, m.GetTaskId(), core.Token(m.GetAttempt()), shorten(m.GetReason(), maxReason)), "refused", m.GetTaskId(), m.GetAttempt())
 	}
+	if frame.Hello == nil && len(frame.Started)+len(frame.Progress)+len(frame.Outcomes)+len(frame.Refused) == 0 {
+		note(s.Malformed(), "nothing", 0, 0)
+	}
 	return odd
+}
+
+// countNonsense counts the answers that did not count.
+func countNonsense(odd []oddity) (n int) {
+	for _, o := range odd {
+		if o.reason != core.OddBeforeStarted { // as simple workers answer, always
+			n++
+		}
+	}
+	return n
 }
 
 // outcome returns a worker's outcome in the core's terms. What a worker may not return becomes an error in words.
@@ -271,7 +301,7 @@ func reason(err error) string {
 		return "ended"
 	}
 	if st, ok := status.FromError(err); ok {
-		return shorten(fmt.Sprintf("%s: %s", st.Code(), st.Message()), maxReason)
+		err = fmt.Errorf("%s: %s", st.Code(), st.Message())
 	}
-	return shorten(err.Error(), maxReason)
+	return shorten(strings.ToValidUTF8(err.Error(), "?"), maxReason) // a peer may end a call with any bytes
 }

@@ -52,7 +52,7 @@ func (n *network) dial(ctx context.Context, address string) (net.Conn, error) {
 }
 
 // serve starts a server at address. The function that it returns ends it as kill -9 would.
-func (n *network) serve(t *testing.T, address string, register func(*grpc.Server)) (kill func()) {
+func (n *network) serve(t *testing.T, address string, register func(grpc.ServiceRegistrar)) (kill func()) {
 	server, _ := rpc.NewServer()
 	register(server)
 	lis := bufconn.Listen(64 << 10)
@@ -95,7 +95,7 @@ func newFakeDispatcher() *fakeDispatcher {
 		Raft: &pb.RaftStatus{Id: "d1", State: "leader", Leader: "d1", Term: 3, Peers: []string{"d1"}}}}
 }
 
-func (d *fakeDispatcher) register(s *grpc.Server) { pb.RegisterDispatcherServer(s, d) }
+func (d *fakeDispatcher) register(s grpc.ServiceRegistrar) { pb.RegisterDispatcherServer(s, d) }
 
 // set changes what the dispatcher says.
 func (d *fakeDispatcher) set(change func(*fakeDispatcher)) {
@@ -221,7 +221,7 @@ type fakeNameService struct {
 	workers []*pb.Worker
 }
 
-func (n *fakeNameService) register(s *grpc.Server) { pb.RegisterNameServiceServer(s, n) }
+func (n *fakeNameService) register(s grpc.ServiceRegistrar) { pb.RegisterNameServiceServer(s, n) }
 
 func (n *fakeNameService) GetStatus(ctx context.Context, _ *pb.NameServiceGetStatusRequest) (*pb.NameServiceGetStatusResponse, error) {
 	n.mu.Lock()

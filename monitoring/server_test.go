@@ -19,7 +19,7 @@ const monitoringAddress = "10.0.0.9:50053"
 // client returns a client of monitoring's gRPC face.
 func (g *grid) client() pb.MonitoringClient {
 	g.t.Helper()
-	g.network.serve(g.t, monitoringAddress, func(s *grpc.Server) { pb.RegisterMonitoringServer(s, g.server) })
+	g.network.serve(g.t, monitoringAddress, func(s grpc.ServiceRegistrar) { pb.RegisterMonitoringServer(s, g.server) })
 	conn, err := rpc.Dial("passthrough:///"+monitoringAddress, "test", grpc.WithContextDialer(g.network.dial))
 	if err != nil {
 		g.t.Fatal(err)

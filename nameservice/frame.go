@@ -6,10 +6,10 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
-	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
-	protobuf "google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/proto"
 
+	"taskgrid/internal/rpc"
 	pb "taskgrid/proto/taskgrid/v1"
 )
 
@@ -38,7 +38,7 @@ func (f *frame) prepare() error {
 			Workers:  toWorkers(f.view.Workers),
 			Removed:  f.view.Removed,
 		}
-		f.encoded, f.err = protobuf.Marshal(f.WatchWorkersResponse)
+		f.encoded, f.err = proto.Marshal(f.WatchWorkersResponse)
 		f.view.Workers, f.view.Removed = nil, nil
 	})
 	return f.err
@@ -47,7 +47,7 @@ func (f *frame) prepare() error {
 // Codec makes a gRPC server send the bytes of a message for watchers as they are, without a copy for each: ten thousand
 // watchers that do not read hold one snapshot, not ten thousand. All else is encoded as ever.
 func Codec() grpc.ServerOption {
-	return grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(proto.Name)})
+	return grpc.ForceServerCodecV2(codec{rpc.Codec()})
 }
 
 type codec struct{ encoding.CodecV2 }

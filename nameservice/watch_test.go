@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/encoding"
 
+	"taskgrid/internal/rpc"
 	"taskgrid/nameservice"
 	pb "taskgrid/proto/taskgrid/v1"
 )
@@ -308,7 +308,7 @@ func (g *grid) follow(t *testing.T, taskType string) {
 // TestServerWithoutTheCodec serves watchers from a plain gRPC server.
 func TestServerWithoutTheCodec(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGrid(t, nameservice.Options{}, grpc.ForceServerCodecV2(encoding.GetCodecV2("proto")))
+		g := newGrid(t, nameservice.Options{}, grpc.ForceServerCodecV2(rpc.Codec()))
 		g.register(t, "w1", "hash")
 		g.watch(t, &pb.WatchWorkersRequest{}).expect(t, "it began", "snapshot w1=active")
 	})

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
@@ -41,7 +40,7 @@ type Worker struct {
 	metrics *metrics
 	engine  *engine
 	service *service
-	server  *grpc.Server
+	server  *rpc.Server
 	health  *health.Server
 	names   *nameServices
 	load    processorLoad

@@ -101,6 +101,9 @@ func (s *Scheduler) Refused(link Link, task uint64, token Token, why string) str
 	return ""
 }
 
+// Malformed takes note of a message in which there is nothing.
+func (s *Scheduler) Malformed() string { return s.odd(OddMalformed) }
+
 // answer takes a flight off its worker, which has said what became of it.
 func (s *Scheduler) answer(f *flight) {
 	f.phase = answered

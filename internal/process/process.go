@@ -18,7 +18,7 @@ import (
 	"syscall"
 	"time"
 
-	"google.golang.org/grpc"
+	"taskgrid/internal/bounded"
 )
 
 // SignalContext returns a context that ends with the first SIGTERM or Ctrl-C. A second one ends the process at once.
@@ -44,8 +44,15 @@ func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	return nil, fmt.Errorf("log-format: %q: must be text or json", format)
 }
 
+// Server is a gRPC server.
+type Server interface {
+	Serve(net.Listener) error
+	GracefulStop()
+	Stop()
+}
+
 // ServeGRPC serves on lis until ctx ends, then lets running calls finish for at most grace, then cuts them off.
-func ServeGRPC(ctx context.Context, server *grpc.Server, lis net.Listener, grace time.Duration) error {
+func ServeGRPC(ctx context.Context, server Server, lis net.Listener, grace time.Duration) error {
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)
@@ -61,6 +68,10 @@ func ServeGRPC(ctx context.Context, server *grpc.Server, lis net.Listener, grace
 	<-stopped
 	return nil
 }
+
+// maxHTTPConnections bounds the connections of an HTTP server, when the process may have so many files open: else it is an
+// eighth of those. It holds the 1,000 readers of events that monitoring lets in.
+const maxHTTPConnections = 4096
 
 // ServeHTTP serves on lis until ctx ends, then lets running requests finish for at most grace, then cuts them off.
 func ServeHTTP(ctx context.Context, handler http.Handler, lis net.Listener, grace time.Duration) error {
@@ -80,7 +91,7 @@ func ServeHTTP(ctx context.Context, handler http.Handler, lis net.Listener, grac
 			server.Close()
 		}
 	})
-	err := server.Serve(lis)
+	err := server.Serve(bounded.Listen(lis, bounded.Files(maxHTTPConnections*8)/8, nil))
 	if stop() || !errors.Is(err, http.ErrServerClosed) {
 		server.Close()
 		return fmt.Errorf("serve %s: %w", lis.Addr(), err)

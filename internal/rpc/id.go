@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -53,8 +54,11 @@ func withIncomingID(ctx context.Context) context.Context {
 	return context.WithValue(ctx, idKey{}, who)
 }
 
+// first returns the value that a caller sent; "" if it sent none, or one that is long or not printable: it goes into logs
+// and histories, and HTTP/2 lets any byte through.
 func first(values []string) string {
-	if len(values) == 0 || len(values[0]) > maxID {
+	odd := func(c rune) bool { return c < ' ' || c > '~' }
+	if len(values) == 0 || len(values[0]) > maxID || strings.ContainsFunc(values[0], odd) {
 		return ""
 	}
 	return values[0]

@@ -30,6 +30,12 @@ const (
 	streamWindow     = 256 << 10
 	connectionWindow = 1 << 20
 
+	// maxHeader bounds the metadata of a call in bytes; a token and a trace fit many times over.
+	maxHeader = 64 << 10
+
+	// connectTimeout is how long a connection may take until it has said that it speaks HTTP/2.
+	connectTimeout = 5 * time.Second
+
 	// A connection that is silent is probed, by the server after serverProbe, by the client after clientProbe (grpc-go
 	// allows it no less), and is given up when the probe stays unanswered for probeTimeout. On Linux grpc-go also sets
 	// the last one as TCP_USER_TIMEOUT: data that is not acknowledged for so long ends the connection. That is how a
@@ -42,8 +48,11 @@ const (
 // NewServer returns a server with the grid's limits, keepalive, reflection and grpc.health.v1, and its health service.
 // The health service says SERVING from the start; whoever drains sets it to NOT_SERVING. Register services on the
 // server before it serves.
-func NewServer(extra ...grpc.ServerOption) (*grpc.Server, *health.Server) {
+func NewServer(extra ...grpc.ServerOption) (*Server, *health.Server) {
 	opts := append([]grpc.ServerOption{
+		grpc.ForceServerCodecV2(Codec()),
+		grpc.ConnectionTimeout(connectTimeout),
+		grpc.MaxHeaderListSize(maxHeader),
 		grpc.MaxRecvMsgSize(MaxMessage),
 		grpc.MaxSendMsgSize(MaxMessage),
 		grpc.MaxConcurrentStreams(maxStreams),
@@ -56,7 +65,7 @@ func NewServer(extra ...grpc.ServerOption) (*grpc.Server, *health.Server) {
 		grpc.ChainUnaryInterceptor(unaryServerID),
 		grpc.ChainStreamInterceptor(streamServerID),
 	}, extra...)
-	server := grpc.NewServer(opts...)
+	server := &Server{grpc.NewServer(opts...)}
 	reflection.Register(server)
 	hs := health.NewServer()
 	healthpb.RegisterHealthServer(server, hs)
@@ -67,7 +76,7 @@ func NewServer(extra ...grpc.ServerOption) (*grpc.Server, *health.Server) {
 func Dial(target, sender string, extra ...grpc.DialOption) (*grpc.ClientConn, error) {
 	opts := append([]grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(Codec()), grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
 		grpc.WithStaticStreamWindowSize(streamWindow),
 		grpc.WithStaticConnWindowSize(connectionWindow),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: clientProbe, Timeout: probeTimeout}),

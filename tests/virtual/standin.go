@@ -138,6 +138,9 @@ func (g *Grid) StartPuppet(id string, types ...string) *Puppet {
 	return p
 }
 
+// silence is a Hello that is not said.
+var silence = &pb.Hello{}
+
 // Greet makes the next streams begin with another Hello.
 func (p *Puppet) Greet(h *pb.Hello) {
 	p.mu.Lock()
@@ -159,8 +162,10 @@ func (s stage) Process(stream pb.WorkerService_ProcessServer) error {
 	p.mu.Unlock()
 	l := &Line{puppet: p, stream: stream, hungUp: make(chan struct{}),
 		assigned: make(chan *pb.Assignment, 10_000), cancelled: make(chan *pb.Cancel, 10_000), acked: make(chan *pb.OutcomeAck, 10_000)}
-	if err := stream.Send(&pb.ProcessResponse{Hello: hello}); err != nil {
-		return err
+	if hello != silence {
+		if err := stream.Send(&pb.ProcessResponse{Hello: hello}); err != nil {
+			return err
+		}
 	}
 	p.lines <- l
 	var reading sync.WaitGroup
@@ -217,11 +222,16 @@ func (l *Line) HangUp() { l.once.Do(func() { close(l.hungUp) }) }
 // Say sends a message.
 func (l *Line) Say(m *pb.ProcessResponse) {
 	l.puppet.grid.t.Helper()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.stream.Send(m); err != nil {
+	if err := l.TrySay(m); err != nil {
 		l.puppet.grid.t.Errorf("puppet %s: %v", l.puppet.Entry.WorkerId, err)
 	}
+}
+
+// TrySay sends a message, unless the dispatcher has hung up.
+func (l *Line) TrySay(m *pb.ProcessResponse) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stream.Send(m)
 }
 
 // Assigned waits for the next assignment.
