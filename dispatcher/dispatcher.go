@@ -30,6 +30,7 @@ type Dispatcher struct {
 	scheduler *core.Scheduler // nil while this replica does not lead
 	term      uint64          // of the leadership, or of the last one
 	again     uint32          // how many leaderships before it had the same term
+	inherited uint64          // the last event from before this leadership, or the last one
 	view      *core.View
 	lanes     map[core.Link]*lane  // open streams to workers
 	waiters   map[uint64][]*waiter // by task

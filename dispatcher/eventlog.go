@@ -16,9 +16,7 @@ func (d *Dispatcher) logEvents(ctx context.Context) error {
 	var events []core.Event
 	for {
 		news := d.news.wait()
-		if _, leading := d.Leading(); !leading {
-			since = d.lastEvent() // what is replayed is old, and what a leader does is in its log
-		}
+		since = max(since, d.oldNews())
 		var first uint64
 		var ok bool
 		if events, first, ok = d.eventsSince(since, events[:0]); !ok {
@@ -41,6 +39,17 @@ func (d *Dispatcher) logEvents(ctx context.Context) error {
 		case <-news:
 		}
 	}
+}
+
+// oldNews returns the number of the last event that is not for this replica's log: what is replayed is old, and what
+// another leader does is in its log.
+func (d *Dispatcher) oldNews() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.scheduler == nil {
+		return d.machine.LastEvent()
+	}
+	return d.inherited
 }
 
 // logEvent writes one event. It returns false when there is no budget for it.

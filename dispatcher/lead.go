@@ -73,7 +73,7 @@ func (d *Dispatcher) takeUp(term uint64) bool {
 		d.again = 0
 	}
 	cfg.Again = d.again
-	d.scheduler, d.term = core.NewScheduler(cfg, d.machine, term, time.Now()), term
+	d.scheduler, d.term, d.inherited = core.NewScheduler(cfg, d.machine, term, time.Now()), term, d.machine.LastEvent()
 	d.pulse = pulse.Pulse{}
 	d.view.Changes()
 	for _, w := range d.view.All() {
