@@ -21,7 +21,8 @@ func (s *Server) toStatus(ctx context.Context, err error) error {
 	case errors.Is(err, journal.ErrNotLeader):
 		return s.d.notLeading("this dispatcher does not lead; try again")
 	case errors.Is(err, journal.ErrUnknown):
-		return s.d.notLeading("this dispatcher lost its leadership meanwhile; the call may have been done or not; try again with the same idempotency keys")
+		// No LeaderHint: it would say that nothing was done.
+		return status.Error(codes.Unavailable, "this dispatcher lost its leadership meanwhile; the call may have been done or not; try again with the same idempotency keys")
 	case errors.Is(err, journal.ErrFull):
 		return status.Error(codes.ResourceExhausted, "the journal cannot keep up; nothing was accepted; try again later")
 	}

@@ -79,6 +79,9 @@ func (s *Server) GetTasks(ctx context.Context, req *pb.GetTasksRequest) (*pb.Get
 	if err := checkView(req.GetView()); err != nil {
 		return nil, err
 	}
+	if err := s.verifyLeader(ctx); err != nil {
+		return nil, err
+	}
 	found, missing, shares, err := s.d.find(req.GetIds())
 	if err != nil {
 		return nil, s.toStatus(ctx, err)
@@ -92,6 +95,15 @@ func (s *Server) GetTasks(ctx context.Context, req *pb.GetTasksRequest) (*pb.Get
 		resp.Tasks = append(resp.Tasks, taskOf(t, req.GetView(), shares[i]))
 	}
 	return resp, nil
+}
+
+// verifyLeader makes sure that what this replica shows now is no older than anything that was told before the call.
+func (s *Server) verifyLeader(ctx context.Context) error {
+	err := s.d.journal.VerifyLeader(ctx)
+	if ctx.Err() != nil {
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	return s.toStatus(ctx, err)
 }
 
 // find returns the current versions of tasks, and how much of each one's running attempt is done.
@@ -120,6 +132,10 @@ func (s *Server) WaitTasks(req *pb.WaitTasksRequest, stream pb.Dispatcher_WaitTa
 		return err
 	}
 	ids := slices.Compact(slices.Sorted(slices.Values(req.GetIds())))
+	// What a deposed leader tells of an end is true; what it does not know of yet is what has to be kept from the caller.
+	if err := s.verifyLeader(stream.Context()); err != nil {
+		return err
+	}
 	w := newWaiter()
 	unknown, leading := s.d.await(w, ids)
 	if !leading {
