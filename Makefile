@@ -62,6 +62,10 @@ FUZZTIME ?= 20s
 fuzz: ## fuzz every parser for FUZZTIME (20s), two at a time
 	.ci/fuzz $(FUZZTIME)
 
+.PHONY: histories
+histories: ## 200 runs of a cluster with failovers, each checked for linearizability
+	HISTORIES=200 go test -count=1 -run TestWhatCallersSeeOfATaskHasAnOrder $(TESTFLAGS) ./tests/virtual
+
 .PHONY: demo
 demo: ## a grid with the random test client, in a temporary folder
 	go run ./cmd/taskgrid up --client --ephemeral

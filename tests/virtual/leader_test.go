@@ -6,79 +6,13 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/hashicorp/raft"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
-	"taskgrid/dispatcher"
-	"taskgrid/dispatcher/journal"
 	"taskgrid/internal/discovery"
 	pb "taskgrid/proto/taskgrid/v1"
 )
-
-// cluster is three dispatchers in one raft group.
-type cluster struct {
-	*Grid
-	replicas   []*Dispatcher
-	transports []*raft.InmemTransport
-}
-
-func startCluster(t *testing.T) *cluster {
-	c := &cluster{Grid: New(t)}
-	c.StartNameService()
-	ids := []string{"d1", "d2", "d3"}
-	var peers []journal.Peer
-	for _, id := range ids {
-		_, transport := raft.NewInmemTransport(raft.ServerAddress(id))
-		c.transports = append(c.transports, transport)
-		peers = append(peers, journal.Peer{ID: id, Address: id})
-	}
-	for i := range ids {
-		c.connect(i)
-	}
-	for i, id := range ids {
-		cfg := dispatcher.DefaultConfig()
-		cfg.Journal.ID, cfg.Journal.Peers, cfg.Journal.Transport = id, peers, c.transports[i]
-		c.replicas = append(c.replicas, c.startDispatcher(cfg, c.address(50052), NewDisk()))
-	}
-	return c
-}
-
-// connect lets the raft of a replica talk to the others.
-func (c *cluster) connect(i int) {
-	for j, other := range c.transports {
-		if j != i {
-			c.transports[i].Connect(other.LocalAddr(), other)
-			other.Connect(c.transports[i].LocalAddr(), c.transports[i])
-		}
-	}
-}
-
-// cut lets it talk to nobody. Its gRPC services are reached as before.
-func (c *cluster) cut(i int) {
-	c.transports[i].DisconnectAll()
-	for j, other := range c.transports {
-		if j != i {
-			other.Disconnect(c.transports[i].LocalAddr())
-		}
-	}
-}
-
-// leader waits until a replica other than not leads, and returns which.
-func (c *cluster) leader(not int) int {
-	c.t.Helper()
-	for range 1000 {
-		for i, d := range c.replicas {
-			if _, ok := d.Leading(); ok && i != not {
-				return i
-			}
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	c.t.Fatal("nobody leads after 10 s")
-	return 0
-}
 
 // expectNotLeading checks that an error says that this replica does not lead.
 func expectNotLeading(t *testing.T, call string, err error) {
@@ -201,7 +135,7 @@ func TestWhenLeadershipIsLostEveryStreamThatWaitsEndsSo(t *testing.T) {
 			}
 		}
 		callAll(t, api)
-		c.connect(leader)
+		c.wires.Mend()
 		c.leader(-1)
 		if task := c.WaitOne(id); task.State != pb.TaskState_TASK_STATE_COMPLETED || task.Attempts != 1 || task.Redeliveries != 0 {
 			t.Errorf("the task that ran meanwhile: got %v, want it adopted", task)
@@ -252,7 +186,7 @@ func TestAKilledLeaderIsSucceededAndNothingIsLostOrRunTwice(t *testing.T) {
 			ids = append(ids, c.Submit("wait", "5"))
 		}
 		c.AwaitState(ids[0], pb.TaskState_TASK_STATE_PROCESSING)
-		c.replicas[leader].Kill()
+		c.kill(leader)
 		for id, task := range c.Wait(ids...) {
 			if task.State != pb.TaskState_TASK_STATE_COMPLETED || task.Attempts != 1 || task.Redeliveries != 0 {
 				t.Errorf("task %d: %v after %d attempts and %d redeliveries", id, task.State, task.Attempts, task.Redeliveries)
