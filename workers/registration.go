@@ -35,6 +35,8 @@ type registration struct {
 	log     *slog.Logger
 	metrics *metrics
 
+	entered string // the worker's own address, as it was registered last
+
 	mu       sync.Mutex
 	draining bool // the name service says that the worker drains, perhaps because somebody asked for it there
 	failing  bool // the last call failed, and the log says so
@@ -55,11 +57,14 @@ func (r *registration) run(ctx context.Context) {
 	}
 }
 
-// keepAlive sends heartbeats until the name service does not know the lease, or ctx ends.
+// keepAlive sends heartbeats until the name service does not know the lease or this worker under its address, or ctx ends.
 func (r *registration) keepAlive(ctx context.Context, interval time.Duration) {
 	pause := newPause()
 	wait := jittered(interval)
 	for sleep(ctx, wait) {
+		if r.moved() {
+			return
+		}
 		err := r.heartbeat(ctx)
 		r.note(ctx, "heartbeat", err)
 		switch {
@@ -72,6 +77,17 @@ func (r *registration) keepAlive(ctx context.Context, interval time.Duration) {
 			wait = jittered(interval)
 		}
 	}
+}
+
+// moved tells whether this worker has another address than it registered, as a container has that was cut off from its
+// network and comes back: its heartbeats would keep a lease alive under which nobody can reach it.
+func (r *registration) moved() bool {
+	request, err := r.self()
+	if err != nil || request.Address == r.entered {
+		return false
+	}
+	r.log.Info("this worker has another address now: it registers again", "nameservice", r.address, "address", request.Address, "before", r.entered)
+	return true
 }
 
 // register enters the worker and returns how often to send a heartbeat.
@@ -91,6 +107,7 @@ func (r *registration) register(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	r.metrics.registrations.WithLabelValues("ok").Inc()
+	r.entered = request.Address
 	interval := defaultInterval
 	if response.HeartbeatInterval != nil {
 		interval = min(max(response.HeartbeatInterval.AsDuration(), minInterval), maxInterval)

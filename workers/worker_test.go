@@ -3,8 +3,10 @@ package workers
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -382,6 +384,35 @@ func TestADispatcherThatDoesNotListenIsNotListenedTo(t *testing.T) {
 		d.until(d.answered(batch * batches)) // it listens at last
 		if n := <-sent; n != batch*batches {
 			t.Errorf("only %d were sent", n)
+		}
+	})
+}
+
+// movingListener is a listener whose address changes.
+type movingListener struct {
+	net.Listener
+	last atomic.Int32 // byte of the address
+}
+
+func (l *movingListener) Addr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(10, 0, 0, byte(l.last.Load())), Port: 50060}
+}
+
+// A container that was cut off from its network and comes back may have another address, while its lease lives on.
+func TestAWorkerThatHasMovedRegistersItsNewAddressUnderItsLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var listener movingListener
+		g := newTestGrid(t, map[string]Handler{"echo": echo}, func(c *Config) {
+			listener.Listener = c.Listener
+			c.Listener, c.Advertise = &listener, ""
+		})
+		before := g.names.entry("w1")
+		listener.last.Store(7)
+		time.Sleep(2 * time.Second)
+		after := g.names.entry("w1")
+		if before.Address != "10.0.0.0:50060" || after.Address != "10.0.0.7:50060" || after.LeaseId != before.LeaseId {
+			t.Errorf("it registered %s under %s, and after it moved %s under %s; want the new address under the same lease",
+				before.Address, before.LeaseId, after.Address, after.LeaseId)
 		}
 	})
 }

@@ -19,7 +19,8 @@ const (
 )
 
 // Announce tells every name service of the list, each second until ctx ends, that the dispatcher with this instance id
-// leads and listens at address (host:port), which is asked for until it is known. Leads is asked for the raft term; while
+// leads and listens at address (host:port), which is asked for each time: a container that was cut off from its network
+// may come back under another one. Leads is asked for the raft term; while
 // it answers false nothing is announced and the last announcement runs out, and a new term is announced at once. A name
 // service that is away is logged once and asked again; the only error is a malformed list.
 func Announce(ctx context.Context, nameServices, instance string, address func() (string, error), leads func() (term uint64, ok bool), log *slog.Logger, opts ...grpc.DialOption) error {
@@ -33,16 +34,17 @@ func Announce(ctx context.Context, nameServices, instance string, address func()
 	var (
 		last      time.Time
 		announced uint64          // term
-		where     string          // this dispatcher's address, once it is known
+		where     string          // this dispatcher's address, as far as it is known
 		silent    map[string]bool // addresses of name services that did not take the last announcement
 	)
 	for {
 		if term, ok := leads(); ok && (term != announced || time.Since(last) >= announceInterval) {
 			announced, last = term, time.Now()
-			if where == "" {
-				where, err = address()
+			now, err := address()
+			if err == nil {
+				where = now
 			}
-			if err != nil {
+			if where == "" {
 				log.Warn("not announced: the own address is not known yet", "error", err)
 			} else {
 				silent = logChanges(ctx, log, silent, names.Each(ctx, func(ctx context.Context, ns pb.NameServiceClient) error {

@@ -246,6 +246,37 @@ func TestAnnounceTellsEveryNameServiceEachSecondAndANewTermAtOnce(t *testing.T) 
 	})
 }
 
+// A container that was cut off from its network may come back under another address.
+func TestAnnounceTellsTheAddressOfTheMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := fakegrid.NewNetwork()
+		a := fakegrid.NewNameService()
+		t.Cleanup(net.Serve(nameA, nil, a))
+		var where atomic.Value
+		where.Store(d1)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() {
+			done <- discovery.Announce(ctx, nameA, "d1", func() (string, error) {
+				if where.Load() == "" {
+					return "", errors.New("no route")
+				}
+				return where.Load().(string), nil
+			}, func() (uint64, bool) { return 1, true }, slog.New(slog.DiscardHandler), net.Option())
+		}()
+		for _, step := range []struct{ at, want string }{{d1, d1}, {"", d1}, {d2, d2}} {
+			where.Store(step.at)
+			time.Sleep(2 * time.Second)
+			resp, err := a.LookupService(ctx, &pb.LookupServiceRequest{Service: discovery.Dispatcher})
+			if err != nil || resp.Instances[0].Address != step.want {
+				t.Errorf("at %q it is announced under %v, %v; want %s", step.at, resp.GetInstances(), err, step.want)
+			}
+		}
+		cancel()
+		<-done
+	})
+}
+
 func TestAHungNameServiceHoldsUpNobodyForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := fakegrid.NewNetwork()
