@@ -41,6 +41,27 @@ func TestServicesNeverImportEachOther(t *testing.T) {
 	}
 }
 
+// TestTheImageIsBuiltFromAllThatTheBinaryImports: what .dockerignore does not name is not there when the image is built.
+func TestTheImageIsBuiltFromAllThatTheBinaryImports(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "./cmd/taskgrid")
+	cmd.Dir = root
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ignore, err := os.ReadFile(filepath.Join(root, ".dockerignore"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := strings.Split(string(ignore), "\n")
+	for _, dep := range strings.Fields(string(out)) {
+		path, ours := strings.CutPrefix(dep, "taskgrid/")
+		if top, _, _ := strings.Cut(path, "/"); ours && !slices.Contains(sent, "!"+top) {
+			t.Errorf(".dockerignore keeps %s from the image's build", dep)
+		}
+	}
+}
+
 // rules are the files of the first layer: decisions, without anything that a single-threaded simulation in virtual time
 // could not drive. "*" stands for all files of the folder.
 var rules = map[string][]string{
