@@ -61,6 +61,7 @@ type Client struct {
 	finder     *discovery.Finder
 	conn       *grpc.ClientConn
 	dispatcher pb.DispatcherClient
+	raft       pb.RaftServiceClient
 	reached    atomic.Bool // a dispatcher has answered, at least once
 }
 
@@ -81,7 +82,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{cfg: cfg, log: cfg.Log, finder: finder, conn: conn, dispatcher: pb.NewDispatcherClient(conn)}, nil
+	return &Client{cfg: cfg, log: cfg.Log, finder: finder, conn: conn, dispatcher: pb.NewDispatcherClient(conn), raft: pb.NewRaftServiceClient(conn)}, nil
 }
 
 // Close ends the connection; calls that still run end with an error.

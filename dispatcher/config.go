@@ -20,7 +20,9 @@ import (
 // Config is what an operator may choose. The zero value of a field is not its default; start from DefaultConfig.
 type Config struct {
 	NameServices string         // host:port, or several with commas; a host may be a DNS name with many addresses
-	Journal      journal.Config // its ID is the dispatcher's
+	Journal      journal.Config // its ID is the dispatcher's; Version and Service are filled in from here
+	JoinAt       string         // with Journal.Join: host:port of a dispatcher of the cluster; "": the name services tell
+	Service      func() string  // host:port at which clients reach this dispatcher, "" while it is not known
 
 	Strategy       core.Strategy
 	MaxAttempts    uint32        // of a task that does not say
@@ -43,6 +45,9 @@ type Config struct {
 	Version    string
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
+
+	// DialOptions are for the connection on which this dispatcher asks to be let into a cluster.
+	DialOptions []grpc.DialOption
 
 	// Dial and Resolve replace the network, for tests: how a worker or a name service is reached, and which addresses
 	// stand behind NameServices.

@@ -65,7 +65,7 @@ func New(cfg Config) (*Dispatcher, error) {
 	d.machine.Changed = d.stepChanged
 	d.metrics = newMetrics(cfg.Registerer, d)
 	j := cfg.Journal
-	j.Logger, j.Registerer = cfg.Logger, cfg.Registerer
+	j.Logger, j.Registerer, j.Version, j.Service = cfg.Logger, cfg.Registerer, cfg.Version, cfg.Service
 	var err error
 	if d.journal, err = journal.Open(j, (*replica)(d)); err != nil {
 		return nil, err
@@ -85,6 +85,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	g.Go(func() error { return d.watchNameServices(ctx) })
 	g.Go(func() error { return d.news.run(ctx) })
 	g.Go(func() error { return d.logEvents(ctx) })
+	g.Go(func() error { return d.enterCluster(ctx) })
 	return g.Wait()
 }
 
@@ -229,6 +230,9 @@ func (r *replica) Restore(from io.Reader) error {
 	defer d.mu.Unlock()
 	fresh.Changed = d.machine.Changed
 	d.machine = fresh
+	if d.scheduler != nil { // a backup was restored: what this leader had decided was about another state
+		d.stepDown()
+	}
 	return nil
 }
 

@@ -23,6 +23,8 @@ func (s *Server) toStatus(ctx context.Context, err error) error {
 	case errors.Is(err, journal.ErrUnknown):
 		// No LeaderHint: it would say that nothing was done.
 		return status.Error(codes.Unavailable, "this dispatcher lost its leadership meanwhile; the call may have been done or not; try again with the same idempotency keys")
+	case errors.Is(err, journal.ErrMember), errors.Is(err, journal.ErrBackup):
+		return status.Error(codes.FailedPrecondition, err.Error())
 	case errors.Is(err, journal.ErrFull):
 		return status.Error(codes.ResourceExhausted, "the journal cannot keep up; nothing was accepted; try again later")
 	}
@@ -30,14 +32,26 @@ func (s *Server) toStatus(ctx context.Context, err error) error {
 	return status.Error(codes.Internal, "internal error; the dispatcher's log says more under request id "+rpc.RequestID(ctx))
 }
 
-// notLeading returns UNAVAILABLE with a LeaderHint. This replica does not know where the leader listens, so the hint is
-// empty and the caller asks the name service.
+// notLeading returns UNAVAILABLE with a LeaderHint. While nobody leads, or this replica does not know where the leader
+// listens, the hint is empty, and the caller asks the name service.
 func (d *Dispatcher) notLeading(message string) error {
-	st, err := status.New(codes.Unavailable, message).WithDetails(&pb.LeaderHint{})
+	hint := &pb.LeaderHint{Address: d.journal.LeaderService()}
+	if hint.Address == d.ownService() { // it has lost its leadership and not heard of another's
+		hint.Address = ""
+	}
+	st, err := status.New(codes.Unavailable, message).WithDetails(hint)
 	if err != nil {
 		return status.Error(codes.Unavailable, message)
 	}
 	return st.Err()
+}
+
+// ownService returns where clients reach this dispatcher, "" when that is not known.
+func (d *Dispatcher) ownService() string {
+	if d.cfg.Service == nil {
+		return ""
+	}
+	return d.cfg.Service()
 }
 
 func checkCount(field string, n, most int) error {

@@ -56,9 +56,12 @@ func (s *Server) GetStatus(_ context.Context, req *pb.DispatcherGetStatusRequest
 }
 
 func raftOf(j journal.Status) *pb.RaftStatus {
-	r := &pb.RaftStatus{Id: j.ID, State: j.State, Term: j.Term, Leader: j.LeaderID, CommitIndex: j.CommitIndex, AppliedIndex: j.AppliedIndex}
+	r := &pb.RaftStatus{Id: j.ID, State: j.State, Term: j.Term, Leader: j.LeaderID, CommitIndex: j.CommitIndex, AppliedIndex: j.AppliedIndex, Cluster: j.Cluster}
 	for _, p := range j.Peers {
 		r.Peers = append(r.Peers, p.ID)
+		if p.ID == j.LeaderID {
+			r.LeaderAddress = p.Replica.Service
+		}
 	}
 	return r
 }

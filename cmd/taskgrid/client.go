@@ -41,6 +41,7 @@ func newClientCommands() []*cobra.Command {
 	return []*cobra.Command{
 		newSubmitCommand(), newGetCommand(), newWaitCommand(), newListCommand(), newCancelCommand(), newRetryCommand(),
 		newEventsCommand(), newWorkersCommand(), newDrainCommand(), newStatsCommand(), newHealthCommand(), newLoadCommand(), newBenchCommand(),
+		newRaftCommand(),
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -55,6 +56,7 @@ func newDispatcherCommand() *cobra.Command {
 			}
 			cfg.Journal.Join = f.join != ""
 			if cfg.Journal.Join && f.join != joinAuto {
+				cfg.JoinAt = f.join
 				if err := addressOf("join", f.join); err != nil {
 					return err
 				}
@@ -68,7 +70,11 @@ func newDispatcherCommand() *cobra.Command {
 			}
 			ctx, stop := process.SignalContext()
 			defer stop()
-			if err := runDispatcher(ctx, f, secure, log.With("component", "dispatcher")); err != nil {
+			err = runDispatcher(ctx, f, secure, log.With("component", "dispatcher"))
+			if setup := new(journal.SetupError); errors.As(err, setup) {
+				return exitError{exitUsage, err}
+			}
+			if err != nil {
 				return exitError{exitFailed, err}
 			}
 			return nil
@@ -110,10 +116,20 @@ func newDispatcherCommand() *cobra.Command {
 // this dispatcher leads.
 func runDispatcher(ctx context.Context, f dispatcherFlags, secure security, log *slog.Logger) (err error) {
 	metrics := process.NewMetrics()
+	lis, err := net.Listen("tcp", f.listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	defer lis.Close()
+	address := func() (string, error) {
+		return discovery.OwnAddress(f.advertise, lis.Addr(), strings.Split(f.cfg.NameServices, ","))
+	}
 	f.cfg.Version, f.cfg.Logger, f.cfg.Registerer = version, log, metrics
 	f.cfg.Dial = func(address string) (*grpc.ClientConn, error) {
 		return rpc.Dial(address, "dispatcher", secure.dial()...)
 	}
+	f.cfg.Service = discovery.Once(address)
+	f.cfg.DialOptions = secure.dial()
 	d, err := dispatcher.New(f.cfg)
 	if err != nil {
 		return err
@@ -125,20 +141,14 @@ func runDispatcher(ctx context.Context, f dispatcherFlags, secure security, log 
 	}()
 	server, health := rpc.NewServer()
 	pb.RegisterDispatcherServer(server, dispatcher.NewServer(d))
-	lis, err := net.Listen("tcp", f.listen)
-	if err != nil {
-		return fmt.Errorf("listen: %w", err)
-	}
+	pb.RegisterRaftServiceServer(server, dispatcher.NewRaftServer(d))
 	log.Info("listening", "for", "listen", "address", lis.Addr().String())
 
-	group, ctx := errgroup.WithContext(ctx)
+	group, ctx := errgroup.WithContext(d.HandOver(ctx))
 	group.Go(func() error { return d.Run(ctx) })
 	group.Go(func() error { return process.ServeGRPC(ctx, server, lis, dispatcherGrace) })
 	group.Go(func() error { return d.ReportHealth(ctx, health) })
 	group.Go(func() error {
-		address := func() (string, error) {
-			return discovery.OwnAddress(f.advertise, lis.Addr(), strings.Split(f.cfg.NameServices, ","))
-		}
 		return discovery.Announce(ctx, f.cfg.NameServices, f.cfg.Journal.ID, address, d.Leading, log, secure.dial()...)
 	})
 	group.Go(func() error { return process.ServeMetrics(ctx, f.metrics, metrics, log) })

@@ -25,7 +25,11 @@ type StateMachine interface {
 type Config struct {
 	Directory string // where the journal is kept; created when it does not exist; one node's alone
 	ID        string // this node's name in the cluster
-	Cluster   string // the cluster's name; default: whatever the directory says, a random one at the first start
+	Cluster   string // the cluster's name; default: whatever the directory says, a random one for a new cluster
+	Version   string // of the program, for the others to know
+
+	// Service returns the host:port at which clients reach this node, "" while it is not known. Default: never known.
+	Service func() string
 
 	// RaftAddress is the host:port at which the other nodes reach this one; default: what Peers say. Without it there
 	// is no port, and the node is a cluster of one.
@@ -96,6 +100,9 @@ func (c *Config) setDefaults() error {
 	}
 	if c.SnapshotBytes == 0 {
 		c.SnapshotBytes = defaultSnapshotBytes
+	}
+	if c.Service == nil {
+		c.Service = func() string { return "" }
 	}
 	if c.segmentBytes == 0 {
 		c.segmentBytes = segmentBytes

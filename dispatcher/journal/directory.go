@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Names in the data directory.
@@ -27,7 +29,9 @@ const directoryFormat = 1
 type identity struct {
 	Format  int    `json:"format"`
 	Node    string `json:"node"`    // Config.ID
-	Cluster string `json:"cluster"` // Config.Cluster, or a random one
+	Cluster string `json:"cluster"` // the cluster's name; "" until Config.Cluster or the cluster itself has said it
+	Disk    string `json:"disk"`    // names this directory, at random
+	Peers   string `json:"peers"`   // what --peers said at the first start
 	Ready   bool   `json:"ready"`   // false until the first start has gone through: nothing was acknowledged before
 }
 
@@ -35,11 +39,13 @@ type identity struct {
 type directory struct {
 	path string
 	lock *os.File
+
+	mu sync.Mutex // guards Cluster and Ready, and the file
 	identity
 }
 
 // openDirectory locks the data directory, creating it when it does not exist, and checks that it is this node's.
-func openDirectory(path, node, cluster string) (_ *directory, err error) {
+func openDirectory(path, node, cluster, peers string) (_ *directory, err error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
@@ -60,17 +66,17 @@ func openDirectory(path, node, cluster string) (_ *directory, err error) {
 		if err := d.checkEmpty(); err != nil {
 			return nil, err
 		}
-		d.identity = identity{Format: directoryFormat, Node: node, Cluster: cluster}
-		if cluster == "" {
-			d.Cluster = rand.Text()
-		}
+		d.identity = identity{Format: directoryFormat, Node: node, Cluster: cluster, Disk: rand.Text(), Peers: peers}
 		if err := d.writeIdentity(); err != nil {
 			return nil, err
 		}
 	case d.Node != node:
-		return nil, fmt.Errorf("data directory %s belongs to node %q, this is node %q: give each node a directory of its own", path, d.Node, node)
+		return nil, setupError("data directory %s belongs to node %q, this is node %q: give each node a directory of its own", path, d.Node, node)
+	case peers != "" && d.Peers != peers:
+		return nil, setupError("peers: %s: the data directory %s began with %s; --peers counts at the first start only, afterwards members come and go with taskgrid raft add and remove",
+			peers, path, cmp.Or(d.Peers, "none"))
 	case cluster != "" && d.Cluster != cluster:
-		return nil, fmt.Errorf("data directory %s belongs to cluster %q, not to %q", path, d.Cluster, cluster)
+		return nil, setupError("data directory %s belongs to cluster %q, not to %q", path, d.Cluster, cluster)
 	}
 	if !d.Ready {
 		if err := d.clear(); err != nil {
@@ -163,10 +169,33 @@ func (d *directory) clear() error {
 
 // setReady notes that the first start went through.
 func (d *directory) setReady() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.Ready {
 		return nil
 	}
 	d.Ready = true
+	return d.writeIdentity()
+}
+
+// cluster returns the name of the cluster that the directory belongs to, "" when it has not heard of one.
+func (d *directory) cluster() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.Cluster
+}
+
+// setCluster notes to which cluster the directory belongs. One that belongs to another is refused.
+func (d *directory) setCluster(name string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.Cluster == name {
+		return nil
+	}
+	if d.Cluster != "" {
+		return fmt.Errorf("data directory %s belongs to cluster %q, not to %q", d.path, d.Cluster, name)
+	}
+	d.Cluster = name
 	return d.writeIdentity()
 }
 

@@ -12,16 +12,17 @@ const entryVersion = 1
 
 // What an entry is for.
 const (
-	kindOpening = 1 // begins a session: a leader writes one before anything else
+	kindOpening = 1 // begins a session, and may change the roll: a leader writes one before anything else
 	kindRecords = 2 // carries records of the session it names
+	kindNotice  = 3 // changes the roll; belongs to no session
 )
 
 // An entry is
 //
 //	version  1 byte
 //	kind     1 byte
-//	session  8 bytes, big endian: the raft index of the opening entry (0 in an opening entry)
-//	number   8 bytes, big endian: counts the entries of a session from 0 (0 in an opening entry)
+//	session  8 bytes, big endian: the raft index of the opening entry (0 but in an entry with records)
+//	number   8 bytes, big endian: counts the entries of a session from 0 (0 but in an entry with records)
 //	records  each a uvarint length and that many bytes, up to the end
 //
 // There is no checksum here: logCodec puts one around every entry on disk.
@@ -78,7 +79,7 @@ func decodeEntry(data []byte, into [][]byte) (entryHeader, [][]byte, error) {
 		session: binary.BigEndian.Uint64(data[2:]),
 		number:  binary.BigEndian.Uint64(data[10:]),
 	}
-	if h.kind != kindOpening && h.kind != kindRecords {
+	if h.kind < kindOpening || h.kind > kindNotice {
 		return entryHeader{}, nil, fmt.Errorf("%w: kind %d", errEntry, h.kind)
 	}
 	for rest := data[entryHeaderSize:]; len(rest) > 0; {

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,9 @@ type machine struct {
 	next    uint64 // number of the entry that counts next
 	broken  error  // why nothing is applied any more
 	records [][]byte
+
+	roll    atomic.Pointer[roll] // read by anybody; see known
+	noticed func(roll) error     // is told of each new roll; nil: nobody is
 
 	applied  atomic.Uint64 // index of the newest entry applied
 	stopping atomic.Bool   // a snapshot that is being written need not be finished
@@ -63,9 +67,21 @@ func (m *machine) apply(l *raft.Log) (any, error) {
 	}
 	m.records = records
 	defer clear(records) // or they would keep the entry in memory
-	if h.kind == kindOpening {
+	if h.kind == kindNotice || h.kind == kindOpening && len(records) > 0 {
+		n, err := decodeNotice(records)
+		if err == nil {
+			err = m.setRoll(m.known().with(n))
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	switch h.kind {
+	case kindOpening:
 		m.session, m.next = l.Index, 0
 		return opened{session: l.Index, term: l.Term}, nil
+	case kindNotice:
+		return nil, nil
 	}
 	if h.session != m.session || h.number != m.next {
 		return outcome{void: true}, nil
@@ -81,18 +97,67 @@ func (m *machine) apply(l *raft.Log) (any, error) {
 	return outcome{results: results}, nil
 }
 
-// stateHeaderSize is what stands before the StateMachine's part of a snapshot: the session and the next number in it,
-// 8 bytes each, big endian.
-const stateHeaderSize = 16
+// known returns the roll as it is now. It is not to be changed.
+func (m *machine) known() roll {
+	if r := m.roll.Load(); r != nil {
+		return *r
+	}
+	return roll{}
+}
+
+func (m *machine) setRoll(r roll) error {
+	m.roll.Store(&r)
+	if m.noticed == nil {
+		return nil
+	}
+	return m.noticed(r)
+}
+
+// stateHeader is what stands before the StateMachine's part of a snapshot: the session and the next number in it, 8 bytes
+// each, big endian; then 4 bytes of length and the roll in JSON.
+func stateHeader(session, next uint64, r roll) ([]byte, error) {
+	content, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	head := binary.BigEndian.AppendUint64(nil, session)
+	head = binary.BigEndian.AppendUint64(head, next)
+	head = binary.BigEndian.AppendUint32(head, uint32(len(content)))
+	return append(head, content...), nil
+}
+
+// maxRoll bounds the roll in a snapshot, in bytes.
+const maxRoll = 1 << 20
+
+// readStateHeader reads what stateHeader wrote.
+func readStateHeader(r io.Reader) (session, next uint64, known roll, err error) {
+	var head [8 + 8 + 4]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return 0, 0, known, fmt.Errorf("read the state's header: %w", err)
+	}
+	size := binary.BigEndian.Uint32(head[16:])
+	if size > maxRoll {
+		return 0, 0, known, fmt.Errorf("read the state's header: a roll of %d bytes", size)
+	}
+	content := make([]byte, size)
+	if _, err := io.ReadFull(r, content); err != nil {
+		return 0, 0, known, fmt.Errorf("read the state's header: %w", err)
+	}
+	if err := json.Unmarshal(content, &known); err != nil {
+		return 0, 0, known, fmt.Errorf("read the state's header: %w", err)
+	}
+	return binary.BigEndian.Uint64(head[:]), binary.BigEndian.Uint64(head[8:]), known, nil
+}
 
 // Snapshot implements raft.FSM.
 func (m *machine) Snapshot() (raft.FSMSnapshot, error) {
 	if m.broken != nil {
 		return nil, m.broken
 	}
-	var header [stateHeaderSize]byte
-	binary.BigEndian.PutUint64(header[:], m.session)
-	binary.BigEndian.PutUint64(header[8:], m.next)
+	header, err := stateHeader(m.session, m.next, m.known())
+	if err != nil {
+		return nil, err
+	}
 	return &state{header: header, body: m.sm.Snapshot(), stopping: &m.stopping}, nil
 }
 
@@ -107,9 +172,9 @@ func (m *machine) Restore(r io.ReadCloser) error {
 }
 
 func (m *machine) restore(r io.Reader) error {
-	var header [stateHeaderSize]byte
-	if _, err := io.ReadFull(r, header[:]); err != nil {
-		return fmt.Errorf("read the state's header: %w", err)
+	session, next, known, err := readStateHeader(r)
+	if err != nil {
+		return err
 	}
 	if err := m.sm.Restore(r); err != nil {
 		return err
@@ -118,21 +183,20 @@ func (m *machine) restore(r io.Reader) error {
 	if _, err := io.Copy(io.Discard, r); err != nil {
 		return err
 	}
-	m.session = binary.BigEndian.Uint64(header[:])
-	m.next = binary.BigEndian.Uint64(header[8:])
-	return nil
+	m.session, m.next = session, next
+	return m.setRoll(known)
 }
 
 // state is a StateMachine's state at one moment, on its way into a snapshot.
 type state struct {
-	header   [stateHeaderSize]byte
+	header   []byte
 	body     io.WriterTo
 	stopping *atomic.Bool
 }
 
 // Persist implements raft.FSMSnapshot. raft cancels the sink when it fails.
 func (s *state) Persist(sink raft.SnapshotSink) error {
-	if _, err := sink.Write(s.header[:]); err != nil {
+	if _, err := sink.Write(s.header); err != nil {
 		return err
 	}
 	_, err := s.body.WriteTo(interruptible{sink, s.stopping})

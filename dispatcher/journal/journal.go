@@ -15,7 +15,6 @@ import (
 // Journal is a durable, replicated log of records. Its methods may be called by any goroutine.
 type Journal struct {
 	cfg     Config
-	cluster string // the cluster's name
 	metrics *metrics
 	logger  hclog.Logger // raft's chatter
 
@@ -30,6 +29,9 @@ type Journal struct {
 	announce *announcer
 	fatal    chan struct{} // closed by fail
 	failure  atomic.Pointer[error]
+
+	meetings   *meetings
+	complaints complaints
 
 	mu      sync.Mutex
 	session *session // nil when this node does not lead
@@ -52,13 +54,13 @@ func Open(cfg Config, sm StateMachine) (_ *Journal, err error) {
 		announce: newAnnouncer(),
 		fatal:    make(chan struct{}),
 		growth:   growth{due: make(chan any, 1)},
-		cluster:  cfg.Cluster,
+		meetings: newMeetings(),
 	}
 	j.metrics, err = newMetrics(cfg.Registerer, j)
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	j.machine = &machine{sm: sm, fail: j.fail}
+	j.machine = &machine{sm: sm, fail: j.fail, noticed: j.noticed}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("journal: %w", err), j.Close())
@@ -75,11 +77,10 @@ func Open(cfg Config, sm StateMachine) (_ *Journal, err error) {
 
 // openStores opens the data directory and what is in it.
 func (j *Journal) openStores() (err error) {
-	j.directory, err = openDirectory(j.cfg.Directory, j.cfg.ID, j.cfg.Cluster)
+	j.directory, err = openDirectory(j.cfg.Directory, j.cfg.ID, j.cfg.Cluster, FormatPeers(j.cfg.Peers))
 	if err != nil {
 		return err
 	}
-	j.cluster = j.directory.Cluster
 	logs, err := openDiskLog(filepath.Join(j.directory.path, logName), j.cfg.segmentBytes, j.logger)
 	if err != nil {
 		return err

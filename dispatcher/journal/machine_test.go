@@ -21,6 +21,9 @@ type logs struct {
 func (l *logs) apply(h entryHeader, records ...string) any {
 	e := newEntry(h, 0)
 	for _, r := range records {
+		if h.kind == kindOpening {
+			break
+		}
 		e = appendRecord(e, []byte(r))
 	}
 	l.index++

@@ -14,6 +14,11 @@ const (
 	maxIDLength = 64
 )
 
+// SetupError says that the configuration does not fit the data directory. It names what differs and what to do.
+type SetupError struct{ error }
+
+func setupError(format string, args ...any) error { return SetupError{fmt.Errorf(format, args...)} }
+
 // Peer is a member of the cluster as its configuration names it.
 type Peer struct {
 	ID      string // unique in the cluster, for ever the same

@@ -281,7 +281,7 @@ func TestMetricsSayWhatWasWritten(t *testing.T) {
 			"taskgrid_journal_applied_index": 6, "taskgrid_journal_appended_bytes_total": 0,
 			"taskgrid_journal_batch_bytes": 3, "taskgrid_journal_batch_records": 3, "taskgrid_journal_commit_seconds": 3,
 			"taskgrid_journal_leading": 1, "taskgrid_journal_pending_bytes": 0, "taskgrid_journal_term": 2,
-			"taskgrid_journal_snapshots_total": 1, "taskgrid_journal_snapshot_seconds": 1, "taskgrid_journal_snapshot_bytes": 31,
+			"taskgrid_journal_snapshots_total": 1, "taskgrid_journal_snapshot_seconds": 1, "taskgrid_journal_snapshot_bytes": 115,
 		}
 		want["taskgrid_journal_appended_bytes_total"] = float64(j.Status().AppendedBytes)
 		if diff := cmp.Diff(want, got); diff != "" {

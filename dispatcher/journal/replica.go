@@ -56,7 +56,7 @@ func (j *Journal) startRaft() error {
 	var starting sync.WaitGroup
 	starting.Go(func() { err = j.newRaft(transport) })
 	starting.Wait()
-	if j.raft.Load() != nil {
+	if err == nil && j.raft.Load() != nil {
 		return nil
 	}
 	if c, ok := transport.(raft.WithClose); ok {
@@ -73,7 +73,11 @@ func (j *Journal) newRaft(transport raft.Transport) (err error) {
 		}
 	}()
 	cfg := j.raftConfig()
-	if !j.cfg.Join {
+	begins, err := j.begins()
+	if err != nil {
+		return err
+	}
+	if begins {
 		err := raft.BootstrapCluster(cfg, j.guard, j.guard, j.stores.Snapshots, transport, j.firstMembers(transport))
 		if err != nil && !errors.Is(err, raft.ErrCantBootstrap) {
 			return fmt.Errorf("begin the cluster: %w", err)
@@ -89,7 +93,23 @@ func (j *Journal) newRaft(transport raft.Transport) (err error) {
 		return fmt.Errorf("start raft: %w", err)
 	}
 	j.raft.Store(r)
+	if n := len(r.GetConfiguration().Configuration().Servers); n > 1 && j.cfg.RaftAddress == "" && j.cfg.Transport == nil {
+		return errors.Join(setupError("raft-address: %q: is required: the data directory %s is that of one of %d dispatchers", "", j.cfg.Directory, n), r.Shutdown().Error())
+	}
 	return nil
+}
+
+// begins reports whether this node is to begin a cluster: it has no data, was not told to join one, and its peers have
+// none yet. All peers begin the same one, with the same entry.
+func (j *Journal) begins() (bool, error) {
+	if j.cfg.Join {
+		return false, nil
+	}
+	old, err := raft.HasExistingState(j.guard, j.guard, j.stores.Snapshots)
+	if err != nil || old {
+		return false, err
+	}
+	return j.cfg.Transport != nil || !j.clusterRuns(), nil
 }
 
 // firstMembers returns the voters of a cluster that begins with this node.
@@ -118,7 +138,7 @@ func (j *Journal) transport() (raft.Transport, error) {
 		return nil, fmt.Errorf("raft address: %w", err)
 	}
 	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream:  s,
+		Stream:  &greeter{s, j},
 		MaxPool: transportPool,
 		Timeout: transportTimeout,
 		Logger:  j.logger,

@@ -83,7 +83,12 @@ func (j *Journal) keepSession(ctx context.Context) {
 
 // runSession opens a session, carries its proposals to raft until ctx ends or one of them fails, and ends it.
 func (j *Journal) runSession(ctx context.Context) {
-	future := j.raft.Load().Apply(newEntry(entryHeader{kind: kindOpening}, 0), enqueueTimeout)
+	opening, err := noticeEntry(kindOpening, j.openingNotice())
+	if err != nil {
+		j.fail(err)
+		return
+	}
+	future := j.raft.Load().Apply(opening, enqueueTimeout)
 	if err := future.Error(); err != nil {
 		return
 	}
@@ -105,6 +110,7 @@ func (j *Journal) runSession(ctx context.Context) {
 		defer close(flights)
 		j.send(ctx, s, flights)
 	})
+	wg.Go(func() { j.keepRoll(ctx) })
 	wg.Go(func() { // whatever ends the session: first nobody proposes any more, and the user hears of it
 		<-ctx.Done()
 		j.setSession(nil)

@@ -16,7 +16,11 @@ import (
 
 // Open implements raft.SnapshotStore. What is read from the snapshot has been checked; damage is an error of Read.
 func (s *snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
-	path := filepath.Join(s.dir, id+snapshotSuffix)
+	return openSnapshot(filepath.Join(s.dir, id+snapshotSuffix))
+}
+
+// openSnapshot opens a file that a snapshotEncoder has written.
+func openSnapshot(path string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil, err

@@ -1,11 +1,8 @@
 package journal
 
 import (
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -70,21 +67,14 @@ func (s *snapshots) Create(version raft.SnapshotVersion, index, term uint64, mem
 		Version: version, ID: snapshotName(term, index), Index: index, Term: term,
 		Configuration: members, ConfigurationIndex: membersIndex,
 	}
-	content, err := json.Marshal(meta)
-	if err != nil {
-		return nil, err
-	}
 	path := filepath.Join(s.dir, meta.ID+snapshotSuffix)
 	f, err := os.Create(path + ".tmp")
 	if err != nil {
 		return nil, err
 	}
-	w := &snapshotWriter{store: s, id: meta.ID, path: path, file: f, chunk: make([]byte, 0, chunkSize)}
-	head := binary.BigEndian.AppendUint32([]byte(snapshotMagic), uint32(len(content)))
-	head = append(head, content...)
-	head = binary.BigEndian.AppendUint32(head, crc32.Checksum(head[len(snapshotMagic):], castagnoli))
-	if _, err := f.Write(head); err != nil {
-		return nil, errors.Join(sayDiskFull(err), w.Cancel())
+	w := &snapshotWriter{store: s, id: meta.ID, path: path, file: f, snapshotEncoder: snapshotEncoder{to: f}}
+	if err := w.begin(&meta); err != nil {
+		return nil, errors.Join(err, w.Cancel())
 	}
 	return w, nil
 }
@@ -95,57 +85,25 @@ type snapshotWriter struct {
 	id    string
 	path  string   // where the file will be; until then with .tmp
 	file  *os.File // nil when closed
-	chunk []byte
-	size  uint64
+	snapshotEncoder
 }
 
 // ID implements raft.SnapshotSink.
 func (w *snapshotWriter) ID() string { return w.id }
-
-// Write implements raft.SnapshotSink.
-func (w *snapshotWriter) Write(p []byte) (int, error) {
-	written := len(p)
-	for len(p) > 0 {
-		n := min(len(p), chunkSize-len(w.chunk))
-		w.chunk = append(w.chunk, p[:n]...)
-		p = p[n:]
-		if len(w.chunk) == chunkSize {
-			if err := w.flush(); err != nil {
-				return 0, err
-			}
-		}
-	}
-	return written, nil
-}
-
-// flush writes the chunk at hand.
-func (w *snapshotWriter) flush() error {
-	if len(w.chunk) == 0 {
-		return nil
-	}
-	var head [8]byte
-	binary.BigEndian.PutUint32(head[:], uint32(len(w.chunk)))
-	binary.BigEndian.PutUint32(head[4:], crc32.Checksum(w.chunk, castagnoli))
-	if _, err := w.file.Write(head[:]); err != nil {
-		return sayDiskFull(err)
-	}
-	if _, err := w.file.Write(w.chunk); err != nil {
-		return sayDiskFull(err)
-	}
-	w.size += uint64(len(w.chunk))
-	w.chunk = w.chunk[:0]
-	return nil
-}
 
 // Close implements raft.SnapshotSink: the snapshot is there, on disk, and the older ones are gone; or it is not there.
 func (w *snapshotWriter) Close() error {
 	if w.file == nil {
 		return nil
 	}
-	if err := w.finish(); err != nil {
+	err := w.finish()
+	if err == nil {
+		err = sayDiskFull(w.file.Sync())
+	}
+	if err != nil {
 		return errors.Join(err, w.Cancel())
 	}
-	err := w.file.Close()
+	err = w.file.Close()
 	w.file = nil
 	if err == nil {
 		err = os.Rename(w.path+".tmp", w.path)
@@ -157,20 +115,6 @@ func (w *snapshotWriter) Close() error {
 		w.store.removeBefore(w.id)
 	}
 	return err
-}
-
-// finish writes what is left and waits for the disk.
-func (w *snapshotWriter) finish() error {
-	if err := w.flush(); err != nil {
-		return err
-	}
-	var end [snapshotEndSize]byte
-	binary.BigEndian.PutUint64(end[4:], w.size)
-	binary.BigEndian.PutUint32(end[12:], crc32.Checksum(end[:12], castagnoli))
-	if _, err := w.file.Write(end[:]); err != nil {
-		return sayDiskFull(err)
-	}
-	return sayDiskFull(w.file.Sync())
 }
 
 // Cancel implements raft.SnapshotSink.

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -10,7 +11,7 @@ import (
 // Status says how the journal is.
 type Status struct {
 	ID            string // Config.ID
-	Cluster       string // the cluster's name; "" with Config.Stores and none given
+	Cluster       string // the cluster's name; "" until this node has heard of it
 	State         string // "leader", "follower", "candidate", or "stopped"
 	Leading       bool   // Propose takes records
 	Term          uint64
@@ -23,6 +24,8 @@ type Status struct {
 	AppliedIndex  uint64 // newest entry with records that the state machine has seen
 	SnapshotIndex uint64 // newest entry that the newest snapshot covers; 0 without one
 
+	LastContact time.Time // when this node last heard from the leader, or led itself; zero: it has not since it started
+
 	PendingBytes  int64 // proposed and not yet with raft
 	AppendedBytes int64 // written to the log since the start
 	SnapshotBytes int64 // size of the newest snapshot
@@ -31,12 +34,14 @@ type Status struct {
 // Member is a node of the cluster.
 type Member struct {
 	Peer
-	Voter bool // false: it receives everything and does not count
+	Voter   bool // false: it receives everything and does not count
+	Replica Replica
 }
 
 // Status returns how the journal is now. The values are read one after another.
 func (j *Journal) Status() Status {
-	s := Status{ID: j.cfg.ID, Cluster: j.cluster, State: "stopped"}
+	known := j.machine.known()
+	s := Status{ID: j.cfg.ID, Cluster: j.clusterName(known), State: "stopped"}
 	j.mu.Lock()
 	if j.session != nil {
 		s.Leading, s.PendingBytes = true, j.session.pending
@@ -54,10 +59,13 @@ func (j *Journal) Status() Status {
 	for _, m := range r.GetConfiguration().Configuration().Servers {
 		s.Peers = append(s.Peers, Member{
 			Peer:  Peer{ID: string(m.ID), Address: string(m.Address)},
-			Voter: m.Suffrage == raft.Voter,
+			Voter: m.Suffrage == raft.Voter, Replica: known.Replicas[string(m.ID)],
 		})
 	}
 	s.LastIndex, s.CommitIndex, s.AppliedIndex = r.LastIndex(), r.CommitIndex(), j.machine.applied.Load()
+	if s.LastContact = r.LastContact(); r.State() == raft.Leader {
+		s.LastContact = time.Now()
+	}
 	s.SnapshotIndex, _ = strconv.ParseUint(r.Stats()["last_snapshot_index"], 10, 64)
 	return s
 }

@@ -156,7 +156,7 @@ func TestTheDirectoryStaysSmall(t *testing.T) {
 	if size := directorySize(t, dir); size > state+3*segment {
 		t.Errorf("after a snapshot the directory has %d MiB", size>>20)
 	}
-	if s := j.Status(); s.SnapshotIndex < s.AppliedIndex || s.SnapshotBytes != state+stateHeaderSize || s.AppendedBytes < written {
+	if s := j.Status(); s.SnapshotIndex < s.AppliedIndex || s.SnapshotBytes < state || s.SnapshotBytes > state+1024 || s.AppendedBytes < written {
 		t.Errorf("Status = %+v", s)
 	}
 }

@@ -44,11 +44,16 @@ func (s *streams) Accept() (net.Conn, error) {
 
 // Dial implements raft.StreamLayer.
 func (s *streams) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	c, err := net.DialTimeout("tcp", string(to), timeout)
+	c, err := dialRaft(string(to), timeout)
 	if err != nil {
 		return nil, err
 	}
 	return s.add(c)
+}
+
+// dialRaft opens a connection to another node's raft port.
+func dialRaft(address string, timeout time.Duration) (net.Conn, error) {
+	return net.DialTimeout("tcp", address, timeout)
 }
 
 func (s *streams) add(c net.Conn) (net.Conn, error) {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"sync"
+	"time"
 )
 
 // OwnAddress returns the address under which this process is reached from the name services: the one of --advertise, or
@@ -25,6 +27,23 @@ func OwnAddress(advertise string, listening net.Addr, nameServices []string) (st
 		}
 	}
 	return net.JoinHostPort(ip.String(), strconv.Itoa(tcp.Port)), nil
+}
+
+// Once returns a function that says the address when it is known, and "" before: it asks until it gets an answer, and
+// not more often than each second.
+func Once(address func() (string, error)) func() string {
+	var mu sync.Mutex
+	var known string
+	var asked time.Time
+	return func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		if known == "" && time.Since(asked) > time.Second {
+			asked = time.Now()
+			known, _ = address()
+		}
+		return known
+	}
 }
 
 // localIP returns the local address of the route to the name services. There is one answer for all of them, because a

@@ -33,7 +33,7 @@ type Replica struct {
 func (g *Grid) Dispatchers(n int, flags ...string) *Cluster {
 	g.t.Helper()
 	ports := FreePorts(g.t, 2*n)
-	c := &Cluster{g: g}
+	c := NewCluster(g)
 	var peers []string
 	for i := range n {
 		id := fmt.Sprint("d", i+1)
@@ -42,13 +42,16 @@ func (g *Grid) Dispatchers(n int, flags ...string) *Cluster {
 	}
 	c.Peers = strings.Join(peers, ",")
 	for _, r := range c.Replicas {
-		r.Process = g.Start(r.ID, append(r.Args(g, "--peers", c.Peers), flags...)...)
+		r.Process = g.Start(r.ID, append(r.with(g, "--peers", c.Peers), flags...)...)
 	}
 	return c
 }
 
-// Args returns the arguments of the replica's process.
-func (r *Replica) Args(g *Grid, flags ...string) []string {
+// NewCluster returns a cluster of none, for dispatchers that join what runs already.
+func NewCluster(g *Grid) *Cluster { return &Cluster{g: g} }
+
+// with returns the arguments of the replica's process.
+func (r *Replica) with(g *Grid, flags ...string) []string {
 	return append([]string{"dispatcher", "--id", r.ID, "--listen", r.Address, "--nameservice", g.NS,
 		"--raft-address", r.Raft, "--data", r.Data}, flags...)
 }
@@ -58,7 +61,7 @@ func (c *Cluster) Join(id string, flags ...string) *Replica {
 	c.g.t.Helper()
 	ports := FreePorts(c.g.t, 2)
 	r := &Replica{ID: id, Address: ports[0], Raft: ports[1], Data: filepath.Join(c.g.dir, id)}
-	r.Process = c.g.Start(id, append(r.Args(c.g, "--join"), flags...)...)
+	r.Process = c.g.Start(id, append(r.with(c.g, "--join"), flags...)...)
 	c.Replicas = append(c.Replicas, r)
 	return r
 }

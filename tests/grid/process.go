@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -36,6 +37,9 @@ func (g *Grid) StartProgram(name, path string, args ...string) *Process {
 	g.t.Cleanup(p.end)
 	return p
 }
+
+// Args returns the arguments that it was started with.
+func (p *Process) Args() []string { return slices.Clone(p.args) }
 
 // LogFile returns where the process logs.
 func (p *Process) LogFile() string { return filepath.Join(p.g.dir, p.name+".log") }

@@ -988,8 +988,11 @@ type ListTasksResponse struct {
 	Tasks []*Task `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	// For the next page. Absent: this was the last.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// On a stale read, how long ago this replica last heard from the leader. Absent otherwise.
-	Behind        *durationpb.Duration `protobuf:"bytes,3,opt,name=behind,proto3" json:"behind,omitempty"`
+	// On a stale read, how long ago this replica last heard from the leader: what it answers is at least as new as that.
+	// Absent when it leads itself, when it has not heard from a leader since it started, and otherwise.
+	Behind *durationpb.Duration `protobuf:"bytes,3,opt,name=behind,proto3" json:"behind,omitempty"`
+	// On a stale read, the index of the newest log entry in what is answered. 0 otherwise.
+	AppliedIndex  uint64 `protobuf:"varint,4,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1043,6 +1046,13 @@ func (x *ListTasksResponse) GetBehind() *durationpb.Duration {
 		return x.Behind
 	}
 	return nil
+}
+
+func (x *ListTasksResponse) GetAppliedIndex() uint64 {
+	if x != nil {
+		return x.AppliedIndex
+	}
+	return 0
 }
 
 // CancelTasksRequest names tasks.
@@ -1452,7 +1462,12 @@ func (x *WatchEventsRequest) GetStale() bool {
 type WatchEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// In the order of their numbers.
-	Events        []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	Events []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// On a stale read, how long ago this replica last heard from the leader. Absent when it leads itself, when it has not
+	// heard from a leader since it started, and otherwise.
+	Behind *durationpb.Duration `protobuf:"bytes,2,opt,name=behind,proto3" json:"behind,omitempty"`
+	// On a stale read, the index of the newest log entry in what was told. 0 otherwise.
+	AppliedIndex  uint64 `protobuf:"varint,3,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1492,6 +1507,20 @@ func (x *WatchEventsResponse) GetEvents() []*Event {
 		return x.Events
 	}
 	return nil
+}
+
+func (x *WatchEventsResponse) GetBehind() *durationpb.Duration {
+	if x != nil {
+		return x.Behind
+	}
+	return nil
+}
+
+func (x *WatchEventsResponse) GetAppliedIndex() uint64 {
+	if x != nil {
+		return x.AppliedIndex
+	}
+	return 0
 }
 
 // Event is one thing that happened.
@@ -1966,6 +1995,8 @@ type RaftStatus struct {
 	AppliedIndex uint64 `protobuf:"varint,7,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
 	// Where the leader's Dispatcher service listens. Absent: not known.
 	LeaderAddress string `protobuf:"bytes,8,opt,name=leader_address,json=leaderAddress,proto3" json:"leader_address,omitempty"`
+	// The cluster's name, given by its first leader for ever. Absent: not heard of yet.
+	Cluster       string `protobuf:"bytes,9,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2052,6 +2083,13 @@ func (x *RaftStatus) GetAppliedIndex() uint64 {
 func (x *RaftStatus) GetLeaderAddress() string {
 	if x != nil {
 		return x.LeaderAddress
+	}
+	return ""
+}
+
+func (x *RaftStatus) GetCluster() string {
+	if x != nil {
+		return x.Cluster
 	}
 	return ""
 }
@@ -2486,11 +2524,12 @@ const file_taskgrid_v1_dispatcher_proto_rawDesc = "" +
 	"page_token\x18\b \x01(\tR\tpageToken\x12)\n" +
 	"\x04view\x18\t \x01(\x0e2\x15.taskgrid.v1.TaskViewR\x04view\x12\x14\n" +
 	"\x05stale\x18\n" +
-	" \x01(\bR\x05stale\"\x97\x01\n" +
+	" \x01(\bR\x05stale\"\xbc\x01\n" +
 	"\x11ListTasksResponse\x12'\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x11.taskgrid.v1.TaskR\x05tasks\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x121\n" +
-	"\x06behind\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06behind\">\n" +
+	"\x06behind\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06behind\x12#\n" +
+	"\rapplied_index\x18\x04 \x01(\x04R\fappliedIndex\">\n" +
 	"\x12CancelTasksRequest\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\x04R\x03ids\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"J\n" +
@@ -2513,9 +2552,11 @@ const file_taskgrid_v1_dispatcher_proto_rawDesc = "" +
 	"\x04type\x18\x03 \x01(\tR\x04type\x12\x17\n" +
 	"\atask_id\x18\x04 \x01(\x04R\x06taskId\x12\x1b\n" +
 	"\tno_follow\x18\x05 \x01(\bR\bnoFollow\x12\x14\n" +
-	"\x05stale\x18\x06 \x01(\bR\x05stale\"A\n" +
+	"\x05stale\x18\x06 \x01(\bR\x05stale\"\x99\x01\n" +
 	"\x13WatchEventsResponse\x12*\n" +
-	"\x06events\x18\x01 \x03(\v2\x12.taskgrid.v1.EventR\x06events\"\xbd\x01\n" +
+	"\x06events\x18\x01 \x03(\v2\x12.taskgrid.v1.EventR\x06events\x121\n" +
+	"\x06behind\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06behind\x12#\n" +
+	"\rapplied_index\x18\x03 \x01(\x04R\fappliedIndex\"\xbd\x01\n" +
 	"\x05Event\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12,\n" +
@@ -2553,7 +2594,7 @@ const file_taskgrid_v1_dispatcher_proto_rawDesc = "" +
 	"\boddities\x18\t \x03(\v26.taskgrid.v1.DispatcherGetStatusResponse.OdditiesEntryR\boddities\x1a;\n" +
 	"\rOdditiesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xe3\x01\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xfd\x01\n" +
 	"\n" +
 	"RaftStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
@@ -2563,7 +2604,8 @@ const file_taskgrid_v1_dispatcher_proto_rawDesc = "" +
 	"\x05peers\x18\x05 \x03(\tR\x05peers\x12!\n" +
 	"\fcommit_index\x18\x06 \x01(\x04R\vcommitIndex\x12#\n" +
 	"\rapplied_index\x18\a \x01(\x04R\fappliedIndex\x12%\n" +
-	"\x0eleader_address\x18\b \x01(\tR\rleaderAddress\"\xcd\x04\n" +
+	"\x0eleader_address\x18\b \x01(\tR\rleaderAddress\x12\x18\n" +
+	"\acluster\x18\t \x01(\tR\acluster\"\xcd\x04\n" +
 	"\n" +
 	"TaskCounts\x12\x1c\n" +
 	"\tsubmitted\x18\x01 \x01(\x04R\tsubmitted\x12\x16\n" +
@@ -2704,50 +2746,51 @@ var file_taskgrid_v1_dispatcher_proto_depIdxs = []int32{
 	23, // 21: taskgrid.v1.RetryTasksResponse.results:type_name -> taskgrid.v1.RetryResult
 	2,  // 22: taskgrid.v1.RetryResult.error:type_name -> taskgrid.v1.TaskError
 	26, // 23: taskgrid.v1.WatchEventsResponse.events:type_name -> taskgrid.v1.Event
-	40, // 24: taskgrid.v1.Event.time:type_name -> google.protobuf.Timestamp
-	27, // 25: taskgrid.v1.Event.task:type_name -> taskgrid.v1.TaskEvent
-	28, // 26: taskgrid.v1.Event.worker:type_name -> taskgrid.v1.WorkerEvent
-	39, // 27: taskgrid.v1.TaskEvent.from:type_name -> taskgrid.v1.TaskState
-	39, // 28: taskgrid.v1.TaskEvent.to:type_name -> taskgrid.v1.TaskState
-	41, // 29: taskgrid.v1.DispatcherGetStatusResponse.uptime:type_name -> google.protobuf.Duration
-	31, // 30: taskgrid.v1.DispatcherGetStatusResponse.raft:type_name -> taskgrid.v1.RaftStatus
-	32, // 31: taskgrid.v1.DispatcherGetStatusResponse.tasks:type_name -> taskgrid.v1.TaskCounts
-	33, // 32: taskgrid.v1.DispatcherGetStatusResponse.types:type_name -> taskgrid.v1.TypeStatus
-	34, // 33: taskgrid.v1.DispatcherGetStatusResponse.workers:type_name -> taskgrid.v1.WorkerLink
-	35, // 34: taskgrid.v1.DispatcherGetStatusResponse.oddities:type_name -> taskgrid.v1.DispatcherGetStatusResponse.OdditiesEntry
-	41, // 35: taskgrid.v1.TaskCounts.processing_time:type_name -> google.protobuf.Duration
-	41, // 36: taskgrid.v1.TaskCounts.queue_time:type_name -> google.protobuf.Duration
-	32, // 37: taskgrid.v1.TypeStatus.tasks:type_name -> taskgrid.v1.TaskCounts
-	41, // 38: taskgrid.v1.TypeStatus.p50:type_name -> google.protobuf.Duration
-	41, // 39: taskgrid.v1.TypeStatus.p95:type_name -> google.protobuf.Duration
-	41, // 40: taskgrid.v1.TypeStatus.p99:type_name -> google.protobuf.Duration
-	42, // 41: taskgrid.v1.WorkerLink.worker:type_name -> taskgrid.v1.Worker
-	0,  // 42: taskgrid.v1.WorkerLink.breaker:type_name -> taskgrid.v1.BreakerState
-	3,  // 43: taskgrid.v1.Dispatcher.SubmitTasks:input_type -> taskgrid.v1.SubmitTasksRequest
-	6,  // 44: taskgrid.v1.Dispatcher.RunTasks:input_type -> taskgrid.v1.RunTasksRequest
-	10, // 45: taskgrid.v1.Dispatcher.GetTask:input_type -> taskgrid.v1.GetTaskRequest
-	12, // 46: taskgrid.v1.Dispatcher.GetTasks:input_type -> taskgrid.v1.GetTasksRequest
-	14, // 47: taskgrid.v1.Dispatcher.WaitTasks:input_type -> taskgrid.v1.WaitTasksRequest
-	16, // 48: taskgrid.v1.Dispatcher.ListTasks:input_type -> taskgrid.v1.ListTasksRequest
-	18, // 49: taskgrid.v1.Dispatcher.CancelTasks:input_type -> taskgrid.v1.CancelTasksRequest
-	21, // 50: taskgrid.v1.Dispatcher.RetryTasks:input_type -> taskgrid.v1.RetryTasksRequest
-	24, // 51: taskgrid.v1.Dispatcher.WatchEvents:input_type -> taskgrid.v1.WatchEventsRequest
-	29, // 52: taskgrid.v1.Dispatcher.GetStatus:input_type -> taskgrid.v1.DispatcherGetStatusRequest
-	4,  // 53: taskgrid.v1.Dispatcher.SubmitTasks:output_type -> taskgrid.v1.SubmitTasksResponse
-	8,  // 54: taskgrid.v1.Dispatcher.RunTasks:output_type -> taskgrid.v1.RunTasksResponse
-	11, // 55: taskgrid.v1.Dispatcher.GetTask:output_type -> taskgrid.v1.GetTaskResponse
-	13, // 56: taskgrid.v1.Dispatcher.GetTasks:output_type -> taskgrid.v1.GetTasksResponse
-	15, // 57: taskgrid.v1.Dispatcher.WaitTasks:output_type -> taskgrid.v1.WaitTasksResponse
-	17, // 58: taskgrid.v1.Dispatcher.ListTasks:output_type -> taskgrid.v1.ListTasksResponse
-	19, // 59: taskgrid.v1.Dispatcher.CancelTasks:output_type -> taskgrid.v1.CancelTasksResponse
-	22, // 60: taskgrid.v1.Dispatcher.RetryTasks:output_type -> taskgrid.v1.RetryTasksResponse
-	25, // 61: taskgrid.v1.Dispatcher.WatchEvents:output_type -> taskgrid.v1.WatchEventsResponse
-	30, // 62: taskgrid.v1.Dispatcher.GetStatus:output_type -> taskgrid.v1.DispatcherGetStatusResponse
-	53, // [53:63] is the sub-list for method output_type
-	43, // [43:53] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	41, // 24: taskgrid.v1.WatchEventsResponse.behind:type_name -> google.protobuf.Duration
+	40, // 25: taskgrid.v1.Event.time:type_name -> google.protobuf.Timestamp
+	27, // 26: taskgrid.v1.Event.task:type_name -> taskgrid.v1.TaskEvent
+	28, // 27: taskgrid.v1.Event.worker:type_name -> taskgrid.v1.WorkerEvent
+	39, // 28: taskgrid.v1.TaskEvent.from:type_name -> taskgrid.v1.TaskState
+	39, // 29: taskgrid.v1.TaskEvent.to:type_name -> taskgrid.v1.TaskState
+	41, // 30: taskgrid.v1.DispatcherGetStatusResponse.uptime:type_name -> google.protobuf.Duration
+	31, // 31: taskgrid.v1.DispatcherGetStatusResponse.raft:type_name -> taskgrid.v1.RaftStatus
+	32, // 32: taskgrid.v1.DispatcherGetStatusResponse.tasks:type_name -> taskgrid.v1.TaskCounts
+	33, // 33: taskgrid.v1.DispatcherGetStatusResponse.types:type_name -> taskgrid.v1.TypeStatus
+	34, // 34: taskgrid.v1.DispatcherGetStatusResponse.workers:type_name -> taskgrid.v1.WorkerLink
+	35, // 35: taskgrid.v1.DispatcherGetStatusResponse.oddities:type_name -> taskgrid.v1.DispatcherGetStatusResponse.OdditiesEntry
+	41, // 36: taskgrid.v1.TaskCounts.processing_time:type_name -> google.protobuf.Duration
+	41, // 37: taskgrid.v1.TaskCounts.queue_time:type_name -> google.protobuf.Duration
+	32, // 38: taskgrid.v1.TypeStatus.tasks:type_name -> taskgrid.v1.TaskCounts
+	41, // 39: taskgrid.v1.TypeStatus.p50:type_name -> google.protobuf.Duration
+	41, // 40: taskgrid.v1.TypeStatus.p95:type_name -> google.protobuf.Duration
+	41, // 41: taskgrid.v1.TypeStatus.p99:type_name -> google.protobuf.Duration
+	42, // 42: taskgrid.v1.WorkerLink.worker:type_name -> taskgrid.v1.Worker
+	0,  // 43: taskgrid.v1.WorkerLink.breaker:type_name -> taskgrid.v1.BreakerState
+	3,  // 44: taskgrid.v1.Dispatcher.SubmitTasks:input_type -> taskgrid.v1.SubmitTasksRequest
+	6,  // 45: taskgrid.v1.Dispatcher.RunTasks:input_type -> taskgrid.v1.RunTasksRequest
+	10, // 46: taskgrid.v1.Dispatcher.GetTask:input_type -> taskgrid.v1.GetTaskRequest
+	12, // 47: taskgrid.v1.Dispatcher.GetTasks:input_type -> taskgrid.v1.GetTasksRequest
+	14, // 48: taskgrid.v1.Dispatcher.WaitTasks:input_type -> taskgrid.v1.WaitTasksRequest
+	16, // 49: taskgrid.v1.Dispatcher.ListTasks:input_type -> taskgrid.v1.ListTasksRequest
+	18, // 50: taskgrid.v1.Dispatcher.CancelTasks:input_type -> taskgrid.v1.CancelTasksRequest
+	21, // 51: taskgrid.v1.Dispatcher.RetryTasks:input_type -> taskgrid.v1.RetryTasksRequest
+	24, // 52: taskgrid.v1.Dispatcher.WatchEvents:input_type -> taskgrid.v1.WatchEventsRequest
+	29, // 53: taskgrid.v1.Dispatcher.GetStatus:input_type -> taskgrid.v1.DispatcherGetStatusRequest
+	4,  // 54: taskgrid.v1.Dispatcher.SubmitTasks:output_type -> taskgrid.v1.SubmitTasksResponse
+	8,  // 55: taskgrid.v1.Dispatcher.RunTasks:output_type -> taskgrid.v1.RunTasksResponse
+	11, // 56: taskgrid.v1.Dispatcher.GetTask:output_type -> taskgrid.v1.GetTaskResponse
+	13, // 57: taskgrid.v1.Dispatcher.GetTasks:output_type -> taskgrid.v1.GetTasksResponse
+	15, // 58: taskgrid.v1.Dispatcher.WaitTasks:output_type -> taskgrid.v1.WaitTasksResponse
+	17, // 59: taskgrid.v1.Dispatcher.ListTasks:output_type -> taskgrid.v1.ListTasksResponse
+	19, // 60: taskgrid.v1.Dispatcher.CancelTasks:output_type -> taskgrid.v1.CancelTasksResponse
+	22, // 61: taskgrid.v1.Dispatcher.RetryTasks:output_type -> taskgrid.v1.RetryTasksResponse
+	25, // 62: taskgrid.v1.Dispatcher.WatchEvents:output_type -> taskgrid.v1.WatchEventsResponse
+	30, // 63: taskgrid.v1.Dispatcher.GetStatus:output_type -> taskgrid.v1.DispatcherGetStatusResponse
+	54, // [54:64] is the sub-list for method output_type
+	44, // [44:54] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_taskgrid_v1_dispatcher_proto_init() }

@@ -1,0 +1,301 @@
+//go:build unix
+
+package process
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"taskgrid/client"
+	pb "taskgrid/proto/taskgrid/v1"
+	"taskgrid/tests/grid"
+)
+
+// member is a line of taskgrid raft list -o jsonl.
+type member struct {
+	ID, State, Cluster, Version string
+	Voter                       bool
+	AppliedIndex                uint64 `json:"applied_index"`
+}
+
+// members runs taskgrid raft list.
+func members(g *grid.Grid) (map[string]member, error) {
+	out, stderr, code := g.Verb("raft", "list", "-o", "jsonl")
+	if code != 0 {
+		return nil, fmt.Errorf("raft list: exit %d: %s", code, stderr)
+	}
+	all := map[string]member{}
+	for line := range strings.Lines(out) {
+		var m member
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			return nil, err
+		}
+		all[m.ID] = m
+	}
+	return all, nil
+}
+
+// awaitMembers waits until taskgrid raft list shows exactly these members, each as state says: "leader", "follower",
+// "unreachable"; "up" stands for the first two. Those that are up have to vote.
+func awaitMembers(g *grid.Grid, want map[string]string) map[string]member {
+	var all map[string]member
+	g.Eventually(fmt.Sprintf("the members are %v", want), func(context.Context) error {
+		var err error
+		if all, err = members(g); err != nil {
+			return err
+		}
+		for id, state := range want {
+			up := all[id].Voter && (all[id].State == "leader" || all[id].State == "follower")
+			if all[id].State != state && (state != "up" || !up) {
+				return fmt.Errorf("%s is %+v", id, all[id])
+			}
+		}
+		if len(all) != len(want) {
+			return fmt.Errorf("they are %v", all)
+		}
+		return nil
+	})
+	return all
+}
+
+// verb runs a verb that has to succeed and returns what it printed.
+func verb(t *testing.T, g *grid.Grid, args ...string) string {
+	t.Helper()
+	out, stderr, code := g.Verb(args...)
+	if code != 0 {
+		t.Fatalf("taskgrid %s: exit %d: %s", strings.Join(args, " "), code, stderr)
+	}
+	return out
+}
+
+// wantVerb runs a verb that has to fail with a code and words.
+func wantVerb(t *testing.T, g *grid.Grid, code int, words string, args ...string) {
+	t.Helper()
+	if out, stderr, got := g.Verb(args...); got != code || !strings.Contains(stderr, words) {
+		t.Errorf("taskgrid %s: exit %d, %s%s; want %d and %q", strings.Join(args, " "), got, out, stderr, code, words)
+	}
+}
+
+// TestAMemberIsAddedAndReplaced: a fourth dispatcher enters; a lost one is removed and its id comes back on an empty disk;
+// the leader is removed while it leads.
+func TestAMemberIsAddedAndReplaced(t *testing.T) {
+	t.Parallel()
+	g := grid.New(t)
+	g.Nameservice()
+	cluster := g.Dispatchers(3)
+	cluster.Leader()
+	g.Worker("hash-1", "hash")
+	c := g.Client()
+	submitEventually(g, c, "hash", "x")
+	ids := submit(t, c, 100, "hash", numbered)
+
+	cluster.Join("d4")
+	all := awaitMembers(g, map[string]string{"d1": "up", "d2": "up", "d3": "up", "d4": "up"})
+	if all["d1"].Cluster == "" || all["d1"].Version == "" {
+		t.Errorf("the cluster of d1 is %q and its version %q, want both", all["d1"].Cluster, all["d1"].Version)
+	}
+
+	lost := cluster.Followers()[0]
+	lost.Kill()
+	if err := os.RemoveAll(lost.Data); err != nil {
+		t.Fatal(err)
+	}
+	lost.Start() // as an orchestrator does, with the same flags
+	g.Eventually("the one that lost its disk is refused", func(context.Context) error {
+		if !strings.Contains(lost.Log(), "taskgrid raft remove "+lost.ID) {
+			return fmt.Errorf("its log does not say what to do")
+		}
+		return nil
+	})
+	verb(t, g, "raft", "remove", lost.ID)
+	awaitMembers(g, map[string]string{"d1": "up", "d2": "up", "d3": "up", "d4": "up"})
+
+	leader := cluster.Leader()
+	verb(t, g, "raft", "remove", leader.ID)
+	want := map[string]string{"d1": "up", "d2": "up", "d3": "up", "d4": "up"}
+	delete(want, leader.ID)
+	awaitMembers(g, want)
+	leader.Terminate()
+	leader.Exited()
+	ids = append(ids, submit(t, c, 100, "hash", numbered)...)
+	for id, task := range waitAll(g.Context(), t, c, ids) {
+		if task.State != pb.TaskState_TASK_STATE_COMPLETED {
+			t.Errorf("task %d is %v, want COMPLETED", id, task.State)
+		}
+	}
+	wantVerb(t, g, 1, `id: "d9": is no member`, "raft", "remove", "d9")
+	wantVerb(t, g, 1, "is that of", "raft", "add", "d9", cluster.Leader().Raft)
+	wantVerb(t, g, 1, "connection refused", "raft", "add", "d9", grid.FreePorts(t, 1)[0])
+	wantVerb(t, g, 2, `raft-address: "nowhere": must be host:port`, "raft", "add", "d9", "nowhere")
+}
+
+// TestADispatcherThatWasAloneGetsCompany: one without raft port is started again with one, and two others join.
+func TestADispatcherThatWasAloneGetsCompany(t *testing.T) {
+	t.Parallel()
+	g := grid.New(t)
+	g.Nameservice()
+	alone := g.Dispatcher()
+	g.Worker("hash-1", "hash")
+	c := g.Client()
+	submitEventually(g, c, "hash", "x")
+	wantVerb(t, g, 1, "has no raft port: start it with --raft-address", "raft", "add", "d2", grid.FreePorts(t, 1)[0])
+	alone.Terminate()
+	alone.Exited()
+	ports := grid.FreePorts(t, 1)
+	first := g.Start("d1", append(alone.Args(), "--raft-address", ports[0])...)
+	cluster := grid.NewCluster(g)
+	cluster.Join("d2", "--join="+g.Disp)
+	cluster.Join("d3")
+	awaitMembers(g, map[string]string{"d1": "up", "d2": "up", "d3": "up"})
+	first.Kill()
+	if _, err := c.Run(t.Context(), &pb.TaskSpec{Type: "hash", Payload: "y"}); err != nil {
+		t.Errorf("without the first one: %v", err)
+	}
+}
+
+// TestABackupRestoresIntoAFreshCluster takes a backup online and restores it into three new dispatchers.
+func TestABackupRestoresIntoAFreshCluster(t *testing.T) {
+	t.Parallel()
+	g := grid.New(t)
+	g.Nameservice()
+	g.Dispatcher()
+	g.Worker("hash-1", "hash")
+	c := g.Client()
+	submitEventually(g, c, "hash", "x")
+	done := submit(t, c, 500, "hash", numbered)
+	results := waitAll(g.Context(), t, c, done)
+	file := filepath.Join(t.TempDir(), "backup")
+	verb(t, g, "raft", "snapshot", file)
+	wantVerb(t, g, 2, "is there already", "raft", "snapshot", file)
+	submit(t, c, 1, "hash", always("after the backup"))
+
+	fresh := grid.New(t)
+	fresh.Nameservice()
+	cluster := fresh.Dispatchers(3)
+	cluster.Leader()
+	wantVerb(t, fresh, 1, "backup", "raft", "restore", os.Args[0])
+	spoiled := spoil(t, file)
+	wantVerb(t, fresh, 1, "the snapshot is damaged", "raft", "restore", spoiled)
+	out := verb(t, fresh, "raft", "restore", file)
+	last := slices.Max(done)
+	if want := fmt.Sprintf("up to task %d ", last); !strings.Contains(out, want) {
+		t.Errorf("restored %q, want %q", out, want)
+	}
+	fresh.Worker("hash-1", "hash")
+	again := fresh.Client()
+	submitEventually(fresh, again, "hash", "x")
+	if next := submit(t, again, 1, "hash", always("new"))[0]; next <= last {
+		t.Errorf("after the restore a task got id %d, want more than %d", next, last)
+	}
+	wantVerb(t, fresh, 1, "the cluster is not empty", "raft", "restore", file)
+	cluster.Leader().Kill() // the others have the state too
+	wantSame(t, again, results)
+	verb(t, fresh, "raft", "restore", file, "--force")
+	wantSame(t, again, results)
+}
+
+// spoil returns a copy of a file with a bit flipped in the middle.
+func spoil(t *testing.T, file string) string {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 4
+	spoiled := filepath.Join(t.TempDir(), "spoiled")
+	if err := os.WriteFile(spoiled, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return spoiled
+}
+
+// wantSame checks that tasks have the results that they had.
+func wantSame(t *testing.T, c *client.Client, want map[uint64]*pb.Task) {
+	t.Helper()
+	for id, task := range want {
+		got, err := c.Get(t.Context(), id)
+		if err != nil || got.GetResult() != task.GetResult() || got.GetCompletedTime().AsTime() != task.GetCompletedTime().AsTime() {
+			t.Fatalf("task %d after the restore: %v, %v; want %v", id, got, err, task)
+		}
+	}
+}
+
+// TestSIGTERMHandsLeadershipOver measures the gap that a leader leaves which is told to end.
+func TestSIGTERMHandsLeadershipOver(t *testing.T) {
+	t.Parallel()
+	g := grid.New(t)
+	g.Nameservice()
+	cluster := g.Dispatchers(3)
+	g.Worker("hash-1", "hash")
+	c := g.Client()
+	submitEventually(g, c, "hash", "x")
+	verb(t, g, "raft", "transfer", cluster.Followers()[0].ID)
+	verb(t, g, "raft", "transfer")
+	leader := cluster.Leader()
+	leader.Terminate()
+	gap := longestGap(t, c, 2*time.Second)
+	if code := leader.Exited(); code != 0 {
+		t.Errorf("the leader ended with %d, want 0", code)
+	}
+	if !strings.Contains(leader.Log(), "leadership was handed over") {
+		t.Error("it did not hand leadership over")
+	}
+	t.Logf("longest time between two acknowledgements: %v", gap.Round(time.Millisecond))
+}
+
+// longestGap submits one task after the other for a while, and returns the longest time between two acknowledgements.
+func longestGap(t *testing.T, c *client.Client, during time.Duration) (gap time.Duration) {
+	t.Helper()
+	begin := time.Now()
+	for last := begin; time.Since(begin) < during; {
+		if _, err := c.Submit(t.Context(), &pb.TaskSpec{Type: "hash", Payload: "x"}); err != nil {
+			t.Fatal(err)
+		}
+		now := time.Now()
+		gap, last = max(gap, now.Sub(last)), now
+	}
+	return gap
+}
+
+// TestADataDirectoryOfAnotherIsRefusedInWords starts dispatchers on directories that are not theirs.
+func TestADataDirectoryOfAnotherIsRefusedInWords(t *testing.T) {
+	t.Parallel()
+	g := grid.New(t)
+	g.Nameservice()
+	cluster := g.Dispatchers(3)
+	d := cluster.Followers()[0]
+	d.Terminate()
+	d.Exited()
+	run := func(words string, args ...string) {
+		t.Helper()
+		_, stderr, code := g.Run(args...)
+		if code != 2 || !strings.Contains(stderr, words) {
+			t.Errorf("%v: exit %d, %q; want 2 and %q", args, code, stderr, words)
+		}
+	}
+	ports := grid.FreePorts(t, 1)
+	run(`belongs to node "`+d.ID+`", this is node "d9"`, "dispatcher", "--id", "d9", "--data", d.Data, "--listen", ports[0])
+	run("--peers counts at the first start only", "dispatcher", "--id", d.ID, "--data", d.Data, "--listen", ports[0], "--peers", d.ID+"="+d.Raft)
+	run("is required: the data directory", "dispatcher", "--id", d.ID, "--data", d.Data, "--listen", ports[0], "--nameservice", g.NS)
+
+	// A second cluster takes the place of a member of the first: each says what is wrong, and the first goes on.
+	other := grid.New(t)
+	other.Nameservice()
+	stranger := other.Start("stranger", "dispatcher", "--id", d.ID, "--listen", ports[0], "--nameservice", other.NS,
+		"--data", filepath.Join(t.TempDir(), "data"), "--peers", d.ID+"="+d.Raft)
+	g.Eventually("the stranger is refused", func(context.Context) error {
+		for _, p := range []*grid.Process{stranger, cluster.Leader().Process} {
+			if !strings.Contains(p.Log(), "belongs to cluster") {
+				return fmt.Errorf("a log does not say that there are two clusters")
+			}
+		}
+		return nil
+	})
+}
