@@ -20,7 +20,7 @@ func FuzzIdentity(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(path, identityName), content, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		d, err := openDirectory(path, "d1", "c")
+		d, err := openDirectory(path, "d1", "c", "")
 		if err != nil {
 			if !strings.Contains(err.Error(), "data directory") {
 				t.Errorf("%q: %v does not say what is wrong", content, err)
