@@ -73,7 +73,7 @@ func (c *Client) unreachable(err error) error {
 	if tried == "" || tried == reason {
 		return fmt.Errorf("%w: %s", ErrUnreachable, reason)
 	}
-	return fmt.Errorf("%w: tried %s: %s", ErrUnreachable, tried, reason)
+	return fmt.Errorf("%w: %s: %s", ErrUnreachable, tried, reason)
 }
 
 // ended makes the error for a caller whose context ended. Last is what the latest try failed with; nil: it was answered.
@@ -84,5 +84,11 @@ func (c *Client) ended(ctx context.Context, last error) error {
 	if last == nil {
 		last = errors.New("no answer")
 	}
-	return fmt.Errorf("%w: %w", c.unreachable(last), ctx.Err())
+	return silentError{c.unreachable(last), ctx.Err()}
 }
+
+// silentError is an ErrUnreachable of a call whose context ended: the text says the one, the chain has both.
+type silentError struct{ unreachable, ended error }
+
+func (e silentError) Error() string   { return e.unreachable.Error() }
+func (e silentError) Unwrap() []error { return []error{e.unreachable, e.ended} }

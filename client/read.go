@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"iter"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -13,6 +14,23 @@ import (
 func (c *Client) Get(ctx context.Context, id uint64) (*pb.Task, error) {
 	resp, err := ask(ctx, c, true, c.dispatcher.GetTask, &pb.GetTaskRequest{Id: id})
 	return resp.GetTask(), err
+}
+
+// maxGet is how many ids one GetTasks call may have.
+const maxGet = 1000
+
+// Missing returns those of the ids that no task has, or has no longer.
+func (c *Client) Missing(ctx context.Context, ids ...uint64) ([]uint64, error) {
+	ctx = withRequestID(ctx)
+	var missing []uint64
+	for chunk := range slices.Chunk(unique(ids), maxGet) {
+		resp, err := ask(ctx, c, true, c.dispatcher.GetTasks, &pb.GetTasksRequest{Ids: chunk, View: pb.TaskView_TASK_VIEW_BASIC})
+		if err != nil {
+			return nil, err
+		}
+		missing = append(missing, resp.Missing...)
+	}
+	return missing, nil
 }
 
 // List yields the tasks that the filter selects, page after page; filter.PageSize is how many are fetched at a time, and

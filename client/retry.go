@@ -24,9 +24,10 @@ const (
 	pauseGrowth = 1.6
 	pauseSpread = 0.5 // a pause lies between 50 and 150 % of its mean: clients of one failure do not come back as one
 
-	// hearsayFactor is by how much longer to be patient with a grid of which at least a name service answers.
-	hearsayFactor = 5
 )
+
+// HearsayFactor is by how much longer to be patient with a grid of which at least a name service answers.
+const HearsayFactor = 5
 
 // Retry decides for one call whether and when to try again. Rules only: time and randomness are arguments, so that a
 // simulation can drive it. It is not safe for concurrent use.
@@ -56,7 +57,7 @@ func (r *Retry) Next(now time.Time, failure Failure, reached, heard bool, dice f
 	pause = time.Duration(float64(r.pauses.NextBackOff()) * (1 - pauseSpread + 2*pauseSpread*dice))
 	patience := r.Patience
 	if heard {
-		patience *= hearsayFactor
+		patience *= HearsayFactor
 	}
 	if patience > 0 && !reached && now.Add(pause).Sub(r.Started) > patience {
 		return 0, false

@@ -106,6 +106,15 @@ func (d *Dispatcher) SubmitTasks(ctx context.Context, req *pb.SubmitTasksRequest
 	return resp, nil
 }
 
+// GetTasks implements the contract.
+func (d *Dispatcher) GetTasks(ctx context.Context, req *pb.GetTasksRequest) (*pb.GetTasksResponse, error) {
+	if err := d.enter(ctx, "GetTasks"); err != nil {
+		return nil, err
+	}
+	found, missing, _ := d.grid.look(req.Ids)
+	return &pb.GetTasksResponse{Tasks: found, Missing: missing}, nil
+}
+
 // GetTask implements the contract.
 func (d *Dispatcher) GetTask(ctx context.Context, req *pb.GetTaskRequest) (*pb.GetTaskResponse, error) {
 	if err := d.enter(ctx, "GetTask"); err != nil {

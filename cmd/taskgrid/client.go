@@ -49,7 +49,7 @@ func newClientCommands() []*cobra.Command {
 func addGridFlags(cmd *cobra.Command) {
 	cmd.Flags().String("dispatcher", "", "where the dispatcher listens, host:port, or several separated by commas (default: the name service tells)")
 	cmd.Flags().String("nameservice", discovery.DefaultNameServices, "where the name services listen, host:port, or several separated by commas, or a DNS name with many addresses")
-	cmd.Flags().Duration("timeout", 0, "give up after this long (default: "+patience.String()+" to reach the grid, then as long as it takes)")
+	cmd.Flags().Duration("timeout", 0, "give up after this long (default: "+patience.String()+" to reach the grid, "+(client.HearsayFactor*patience).String()+" while a name service answers, then as long as it takes)")
 	cmd.Flags().StringP("output", "o", formatTable, "how to print: table, json (one document) or jsonl (one document a line)")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 }

@@ -111,6 +111,8 @@ func TestExitCodesAndOutput(t *testing.T) {
 		{"get 99", exitFailed, "", "task 99: no such task (request_id "},
 		{"get zero", exitUsage, "", "task id: \"zero\": must be a whole number"},
 		{"wait 1 3", exitDone, "HELLO\nHELLO\n", ""},
+		{"wait 1 99 3", exitFailed, "HELLO\nHELLO\n", "task 99: no such task"},
+		{"wait 98 99", exitFailed, "", "task 99: no such task"},
 		{"wait 1 2", exitFailed, "HELLO\n", "task 2 FAILED"},
 		{"cancel 1", exitFailed, "", "task 1: has ended (request_id "},
 		{"retry 2", exitDone, "12\n", ""},
@@ -285,5 +287,27 @@ func TestCompletionOffersWhatTheGridKnows(t *testing.T) {
 		if code, stdout, _ := command(t, "", "completion", shell); code != exitDone || !strings.Contains(stdout, "taskgrid") {
 			t.Errorf("completion %s: exit %d", shell, code)
 		}
+	}
+}
+
+func TestWhatIsAwayIsSaidBesideWhatIsKnown(t *testing.T) {
+	g := newFakeGrid(t)
+	code, stdout, stderr := g.run(t, "workers", "--nameservice", g.nameService+",127.0.0.1:1")
+	if want := "nameservice 127.0.0.1:1: connection refused; what follows is what the others know"; code != exitDone || !strings.Contains(stderr, want) {
+		t.Errorf("workers without one name service: exit %d, stdout %q, stderr %q; want %q", code, stdout, stderr, want)
+	}
+	code, stdout, stderr = command(t, "", "list", "--nameservice", "127.0.0.1:1", "--timeout", "300ms")
+	if want := "taskgrid: grid not reachable: name service 127.0.0.1:1: connection refused\n"; code != exitUnreachable || stdout != "" || stderr != want {
+		t.Errorf("list without a grid: exit %d, stdout %q, stderr %q; want %d, nothing, %q", code, stdout, stderr, exitUnreachable, want)
+	}
+}
+
+func TestHealthOfAnHTTPPortSaysHowToAsk(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	address := server.Listener.Addr().String()
+	code, _, stderr := command(t, "", "health", address)
+	if want := "it speaks HTTP, not gRPC: taskgrid health http://" + address + "/healthz"; code != exitFailed || !strings.Contains(stderr, want) {
+		t.Errorf("health of an HTTP port: exit %d, stderr %q; want %d and %q", code, stderr, exitFailed, want)
 	}
 }

@@ -26,7 +26,7 @@ func describeTask(w io.Writer, t taskjson.Task) {
 	}
 	line("attempts", fmt.Sprintf("%d of %d", t.Attempts, t.MaxAttempts))
 	if t.Redeliveries > 0 {
-		line("redeliveries", t.Redeliveries)
+		line("redeliveries", fmt.Sprintf("%d (lost with their worker; they spend no attempt)", t.Redeliveries))
 	}
 	if t.WorkerID != "" {
 		line("worker", t.WorkerID)

@@ -85,7 +85,7 @@ func newDispatcherCommand() *cobra.Command {
 	flags.StringVar(&f.advertise, "advertise", "", "host:port under which clients reach this dispatcher; empty: found by the route to the name service")
 	flags.StringVar(&cfg.NameServices, "nameservice", discovery.DefaultNameServices, "the name services, host:port separated by commas; a name stands for all its addresses")
 	flags.StringVar(&cfg.Journal.ID, "id", "d1", "name of this dispatcher, for ever the same for one data directory")
-	flags.StringVar(&cfg.Journal.Directory, "data", "./taskgrid-data/dispatcher", "directory of the journal")
+	flags.StringVar(&cfg.Journal.Directory, "data", "./taskgrid-data/dispatcher", "directory of the journal; its disk needs 20 MB free to begin with, as files are laid out 16 MiB at a time")
 	flags.StringVar(&f.peers, "peers", "", "begin a cluster of several dispatchers: id=host:port of each one's raft port, separated by commas, the same list on each; counts at the first start only")
 	flags.StringVar(&f.join, "join", "", "enter a cluster that runs already: auto (the name service tells where it is), or host:port of any of its dispatchers")
 	flags.Lookup("join").NoOptDefVal = joinAuto

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -55,7 +56,11 @@ func checkGRPC(ctx context.Context, address string) (string, error) {
 	defer conn.Close()
 	resp, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{})
 	if err != nil {
-		return "", fmt.Errorf("%s", discovery.Reason(err))
+		reason := discovery.Reason(err)
+		if strings.Contains(reason, "HTTP") {
+			reason += ": taskgrid health http://" + address + "/healthz"
+		}
+		return "", errors.New(reason)
 	}
 	if resp.Status != healthpb.HealthCheckResponse_SERVING {
 		return "", fmt.Errorf("it says %s", resp.Status)
@@ -70,7 +75,7 @@ func checkHTTP(ctx context.Context, url string) (string, error) {
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return "", err
+		return "", errors.New(discovery.Reason(err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

@@ -83,7 +83,7 @@ func describeStats(w io.Writer, s monitoring.Stats) {
 		fmt.Fprintf(w, "missing\t%s\n", missing)
 	}
 	fmt.Fprintf(w, "workers\t%d registered, %d active\n", s.Workers.Registered, s.Workers.Active)
-	fmt.Fprintf(w, "attempts\t%d retries, %d timeouts, %d requeues\n", s.Retries, s.Timeouts, s.Requeues)
+	fmt.Fprintf(w, "attempts\t%d tried again or redelivered, %d past their deadline, %d refused for capacity\n", s.Retries, s.Timeouts, s.Requeues)
 	fmt.Fprintf(w, "average\t%s in the queue, %s at work\n\n", duration(s.AvgQueueTimeMS), duration(s.AvgProcessingTimeMS))
 	fmt.Fprintln(w, strings.Join([]string{"TYPE", "SUBMITTED", "QUEUED", "RUNNING", "RETRYING", "COMPLETED", "FAILED", "CANCELLED", "FORGOTTEN", "P50", "P99"}, "\t"))
 	row := func(name string, c monitoring.Counts, p50, p99 *float64) {

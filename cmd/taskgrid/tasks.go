@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,7 +62,25 @@ func wait(c *call, args []string) error {
 	}
 	out := c.results(len(ids) > 1)
 	out.live = true
-	return printEnded(c.ctx, c, out, ids)
+	failed, err := dropMissing(c, &ids)
+	if err == nil && len(ids) > 0 {
+		err = printEnded(c.ctx, c, out, ids)
+	}
+	return cmp.Or(err, failed)
+}
+
+// dropMissing takes the ids that no task has out of several: the others can be waited for. It returns the error for the
+// first of them, if there are any, and says the later ones on stderr. A single one the grid refuses itself.
+func dropMissing(c *call, ids *[]uint64) (failed, err error) {
+	if len(*ids) == 1 {
+		return nil, nil
+	}
+	missing, err := c.client.Missing(c.ctx, *ids...)
+	for _, id := range missing {
+		failed = c.complain(failed, fmt.Errorf("task %d: no such task, or it is forgotten", id))
+	}
+	*ids = slices.DeleteFunc(*ids, func(id uint64) bool { return slices.Contains(missing, id) })
+	return failed, err
 }
 
 func newListCommand() *cobra.Command {
@@ -104,6 +124,9 @@ func list(c *call, _ []string) error {
 		filter.View = pb.TaskView_TASK_VIEW_BASIC
 	}
 	for task, err := range c.client.List(c.ctx, filter) {
+		if err != nil && out.count == 0 {
+			return withCode(err)
+		}
 		if err != nil {
 			return errors.Join(out.close(), withCode(err))
 		}

@@ -112,6 +112,9 @@ func (f *workerFlags) config(list string) (workers.Config, error) {
 	if err != nil {
 		return workers.Config{}, err
 	}
+	if f.capacity < 0 {
+		return workers.Config{}, fmt.Errorf("capacity: %d: must not be negative; 0 is one per processor, for waiting types 100", f.capacity)
+	}
 	if f.capacity != 0 {
 		capacity = f.capacity
 	}

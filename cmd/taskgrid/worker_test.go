@@ -12,7 +12,7 @@ func TestAWorkerRefusesWhatIsWrongInWords(t *testing.T) {
 		{"hash,", `unknown task type ""`},
 		{"hash,hash", `task type "hash" is given twice`},
 		{"hash --id=a/b", `id: "a/b": must be 1 to 64 characters`},
-		{"hash --capacity=-1", "capacity: -1: must be 1 to 10000"},
+		{"hash --capacity=-1", "capacity: -1: must not be negative; 0 is one per processor"},
 		{"hash --nameservice=nowhere", `nameservice: "nowhere": must be host:port`},
 		{"hash --advertise=me", `advertise: "me": must be host:port`},
 		{"hash --max-payload=0", "max-payload: 0: must be 1 to 8388608 bytes"},

@@ -12,9 +12,12 @@ func newWorkersCommand() *cobra.Command {
 		Use:   "workers",
 		Short: "List the workers as name services and dispatcher see them",
 		RunE: verb(func(c *call, _ []string) error {
-			_, workers, err := c.report()
+			stats, workers, err := c.report()
 			if err != nil {
 				return err
+			}
+			for _, missing := range stats.Missing {
+				fmt.Fprintf(c.cmd.ErrOrStderr(), "taskgrid: %s; what follows is what the others know\n", missing)
 			}
 			out := newResults(c.cmd, "WORKER", "STATE", "TYPES", "ADDRESS", "RUNNING", "BREAKER", "COMPLETED", "FAILED", "STREAM")
 			for _, w := range workers {

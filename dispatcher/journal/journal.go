@@ -145,8 +145,8 @@ func (j *Journal) fail(err error) {
 	}
 }
 
-// failed returns why the journal cannot go on, nil when it can.
-func (j *Journal) failed() error {
+// Failed returns why the journal cannot go on, nil when it can.
+func (j *Journal) Failed() error {
 	if err := j.failure.Load(); err != nil {
 		return *err
 	}
@@ -184,5 +184,5 @@ func (j *Journal) Run(ctx context.Context) (err error) {
 	j.machine.stopping.Store(true)
 	err = j.raft.Load().Shutdown().Error()
 	others.Wait()
-	return errors.Join(j.failed(), err)
+	return errors.Join(j.Failed(), err)
 }

@@ -62,7 +62,7 @@ func (j *Journal) startRaft() error {
 	if c, ok := transport.(raft.WithClose); ok {
 		err = errors.Join(err, c.Close())
 	}
-	return errors.Join(j.failed(), err)
+	return errors.Join(j.Failed(), err)
 }
 
 func (j *Journal) newRaft(transport raft.Transport) (err error) {

@@ -25,6 +25,12 @@ func Reason(err error) string {
 			text = strings.TrimRight(after, `"`)
 		}
 	}
+	switch {
+	case strings.Contains(text, "looked like an HTTP/1.1 header"):
+		return "it speaks HTTP, not gRPC"
+	case strings.Contains(text, "error reading server preface"):
+		return "it takes connections and does not answer"
+	}
 	// "dial tcp 127.0.0.1:50051: connect: connection refused": the caller has said the address.
 	if i := strings.LastIndex(text, "connect: "); i >= 0 && strings.Contains(text, "dial tcp ") {
 		text = text[i+len("connect: "):]

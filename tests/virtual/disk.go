@@ -3,6 +3,7 @@ package virtual
 import (
 	"errors"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/hashicorp/raft"
 
@@ -28,6 +29,7 @@ type mount struct {
 	*raft.InmemStore
 	snapshots *raft.InmemSnapshotStore
 	gone      atomic.Bool // the process is dead: it writes nothing more
+	full      atomic.Bool // nothing fits any more
 }
 
 var errGone = errors.New("the process is dead")
@@ -43,6 +45,9 @@ func (m *mount) StoreLog(log *raft.Log) error { return m.StoreLogs([]*raft.Log{l
 func (m *mount) StoreLogs(logs []*raft.Log) error {
 	if m.gone.Load() {
 		return errGone
+	}
+	if m.full.Load() {
+		return syscall.ENOSPC
 	}
 	return m.InmemStore.StoreLogs(logs)
 }

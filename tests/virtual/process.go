@@ -179,6 +179,12 @@ func (d *Dispatcher) Kill() {
 	<-d.Ended()
 }
 
+// FillDisk lets the dispatcher's next write find no space. It ends with an error then, as it should.
+func (d *Dispatcher) FillDisk() {
+	d.die()
+	d.mount.full.Store(true)
+}
+
 // Restart starts a new dispatcher on the disk of one that was stopped or killed, at the same address, and waits until it
 // leads. change may change its configuration first.
 func (d *Dispatcher) Restart(change ...func(*dispatcher.Config)) *Dispatcher {

@@ -3,11 +3,14 @@ package virtual
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "taskgrid/proto/taskgrid/v1"
@@ -135,5 +138,20 @@ func TestTimersGoOnAfterARestart(t *testing.T) {
 			t.Errorf("a queue timeout of 30s: got %v after %v, error %q", task.State, time.Since(begun), task.Error)
 		}
 		_ = running
+	})
+}
+
+// TestAFullDiskIsSaidToWhoeverSubmits: the caller learns why the dispatcher stops, and that nobody knows what became of
+// the call.
+func TestAFullDiskIsSaidToWhoeverSubmits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, d := Start(t, "reverse")
+		api := d.API()
+		d.FillDisk()
+		_, err := api.SubmitTasks(t.Context(), &pb.SubmitTasksRequest{Tasks: []*pb.TaskSpec{{Type: "reverse", Payload: "ab"}}})
+		if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "its journal failed (append at ") || !strings.Contains(err.Error(), "the disk is full") {
+			t.Errorf("submit to a full disk: got %v, want UNAVAILABLE and why", err)
+		}
+		<-d.Ended()
 	})
 }
