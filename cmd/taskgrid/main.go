@@ -74,6 +74,9 @@ func newRoot() *cobra.Command {
 			if err := settings.FromEnvironment(cmd); err != nil {
 				return exitError{exitUsage, err}
 			}
+			if err := checkAddresses(cmd); err != nil {
+				return exitError{exitUsage, err}
+			}
 			stopWithStdin(cmd)
 			return nil
 		},

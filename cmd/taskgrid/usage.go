@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"taskgrid/internal/process"
 	"taskgrid/internal/settings"
 )
 
@@ -46,6 +47,22 @@ func arguments(cmd *cobra.Command, args []string) error {
 		return fmt.Errorf("%q: %s takes no arguments; %s", args[0], cmd.Name(), usage)
 	case len(args) > len(words):
 		return fmt.Errorf("%q: one argument too many; %s", args[len(words)], usage)
+	}
+	return nil
+}
+
+// checkAddresses checks the flags that say where a process listens. The error names flag, value and rule.
+func checkAddresses(cmd *cobra.Command) error {
+	for flag, check := range map[string]func(string) error{
+		"listen": process.CheckListen, "http": process.CheckListen, "metrics-address": process.CheckListen, "admin-address": process.CheckAdmin,
+	} {
+		f := cmd.Flags().Lookup(flag)
+		if f == nil || f.Value.String() == "" && f.Name != "listen" && f.Name != "http" {
+			continue // empty: nowhere
+		}
+		if err := check(f.Value.String()); err != nil {
+			return fmt.Errorf("%s: %w", flag, err)
+		}
 	}
 	return nil
 }

@@ -26,6 +26,12 @@ func TestWrongUseIsSaidInWords(t *testing.T) {
 		{"submit sum -5,5", "write -- before it"},
 		{"frobnicate", `unknown command "frobnicate" for "taskgrid"; 'taskgrid help' lists the commands`},
 		{"submitt", "submit"},
+		{"nameservice --admin-address 0.0.0.0:6060", `admin-address: "0.0.0.0:6060": must be on the loopback interface`},
+		{"nameservice --listen here", `listen: "here": must be host:port`},
+		{"dispatcher --metrics-address here", `metrics-address: "here": must be host:port`},
+		{"monitoring --http 127.0.0.1:99999", `http: "127.0.0.1:99999": must be host:port`},
+		{"worker hash --admin-address here", `admin-address: "here": must be host:port`},
+		{"worker hash --capacity -1", "capacity: -1: must not be negative"},
 	} {
 		code, stdout, stderr := command(t, "", strings.Fields(c.args)...)
 		if code != exitUsage || stdout != "" || !strings.Contains(stderr, c.want) {

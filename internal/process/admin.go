@@ -37,12 +37,8 @@ func ServeAdmin(ctx context.Context, address string, log *slog.Logger) error {
 	if address == "" {
 		return nil
 	}
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return fmt.Errorf("admin-address: %q: must be host:port", address)
-	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return fmt.Errorf("admin-address: %q: must be on the loopback interface, such as 127.0.0.1:6060", address)
+	if err := CheckAdmin(address); err != nil {
+		return fmt.Errorf("admin-address: %w", err)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -51,6 +47,31 @@ func ServeAdmin(ctx context.Context, address string, log *slog.Logger) error {
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	return serveAt(ctx, "admin-address", address, mux, log)
+}
+
+// CheckAdmin returns an error unless ServeAdmin serves at the address.
+func CheckAdmin(address string) error {
+	if err := CheckListen(address); err != nil {
+		return err
+	}
+	host, _, _ := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("%q: must be on the loopback interface, such as 127.0.0.1:6060", address)
+	}
+	return nil
+}
+
+// CheckListen returns an error unless the address is one to listen at: host:port, where the host may be empty and the
+// port 0.
+func CheckListen(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return fmt.Errorf("%q: must be host:port, the port 0 to 65535", address)
+	}
+	return nil
 }
 
 func serveAt(ctx context.Context, flag, address string, handler http.Handler, log *slog.Logger) error {
