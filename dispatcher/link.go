@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"taskgrid/dispatcher/core"
 	pb "taskgrid/proto/taskgrid/v1"
@@ -188,12 +189,21 @@ func (d *Dispatcher) sendOut(ctx context.Context, stream pb.WorkerService_Proces
 // nextFrame makes a message of as many as fit one, and returns the rest.
 func nextFrame(messages []core.Message) (*pb.ProcessRequest, []core.Message) {
 	frame := &pb.ProcessRequest{}
+	// What there are many of is allocated in one piece.
+	assignments, acks := make([]pb.Assignment, count(messages, core.Assign)), make([]pb.OutcomeAck, count(messages, core.Acknowledge))
+	frame.Assignments, frame.Acks = make([]*pb.Assignment, 0, len(assignments)), make([]*pb.OutcomeAck, 0, len(acks))
+	var timeout *durationpb.Duration // most tasks have the same
 	size := 0
 	for i, m := range messages {
 		switch m.Kind {
 		case core.Assign:
-			frame.Assignments = append(frame.Assignments, &pb.Assignment{TaskId: m.Task, Attempt: uint64(m.Token),
-				Type: m.Spec.Type, Payload: m.Spec.Payload, Timeout: duration(m.Timeout), RequestId: m.Spec.RequestID})
+			a := &assignments[len(frame.Assignments)]
+			if timeout == nil || timeout.AsDuration() != m.Timeout {
+				timeout = duration(m.Timeout)
+			}
+			a.TaskId, a.Attempt, a.Timeout = m.Task, uint64(m.Token), timeout
+			a.Type, a.Payload, a.RequestId = m.Spec.Type, m.Spec.Payload, m.Spec.RequestID
+			frame.Assignments = append(frame.Assignments, a)
 			if size += len(m.Spec.Payload); size >= frameBytes {
 				return frame, messages[i+1:]
 			}
@@ -203,10 +213,22 @@ func nextFrame(messages []core.Message) (*pb.ProcessRequest, []core.Message) {
 			}
 			frame.Cancels = append(frame.Cancels, &pb.Cancel{TaskId: m.Task, Attempt: uint64(m.Token)})
 		case core.Acknowledge:
-			frame.Acks = append(frame.Acks, &pb.OutcomeAck{TaskId: m.Task, Attempt: uint64(m.Token)})
+			ack := &acks[len(frame.Acks)]
+			ack.TaskId, ack.Attempt = m.Task, uint64(m.Token)
+			frame.Acks = append(frame.Acks, ack)
 		}
 	}
 	return frame, nil
+}
+
+// count returns how many messages are of a kind.
+func count(messages []core.Message, kind core.MessageKind) (n int) {
+	for i := range messages {
+		if messages[i].Kind == kind {
+			n++
+		}
+	}
+	return n
 }
 
 // errWorkerEnded says that a worker ended its stream in good order.

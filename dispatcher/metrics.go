@@ -13,6 +13,25 @@ type metrics struct {
 	queueing   *prometheus.HistogramVec
 	processing *prometheus.HistogramVec
 	ended      *prometheus.CounterVec
+
+	types map[string]*typeMetrics // guarded by the Dispatcher's lock
+}
+
+// typeMetrics is what is noted of one type, found once: with every task, finding it would cost more than noting.
+type typeMetrics struct {
+	queueing, processing prometheus.Observer
+	ended                map[core.State]prometheus.Counter
+}
+
+// of returns the metrics of a type.
+func (m *metrics) of(typ string) *typeMetrics {
+	tm := m.types[typ]
+	if tm == nil {
+		tm = &typeMetrics{queueing: m.queueing.WithLabelValues(typ), processing: m.processing.WithLabelValues(typ),
+			ended: map[core.State]prometheus.Counter{}}
+		m.types[typ] = tm
+	}
+	return tm
 }
 
 var (
@@ -33,7 +52,7 @@ var (
 func newMetrics(reg prometheus.Registerer, d *Dispatcher) *metrics {
 	seconds := prometheus.ExponentialBuckets(0.0001, 4, 12) // 100 µs to 7 minutes
 	m := &metrics{
-		d: d,
+		d: d, types: map[string]*typeMetrics{},
 		queueing: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "taskgrid_dispatcher_queueing_seconds",
 			Help: "From the time a task was queued to its hand-over, by type.", Buckets: seconds}, []string{"type"}),
 		processing: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "taskgrid_dispatcher_processing_seconds",
@@ -54,14 +73,18 @@ func (m *metrics) observe(t *core.Task, from core.State) {
 	}
 	switch {
 	case t.State == core.Dispatched:
-		m.queueing.WithLabelValues(t.Type).Observe(max(0, t.DispatchedAt.Time().Sub(t.QueuedAt.Time()).Seconds()))
+		m.of(t.Type).queueing.Observe(max(0, t.DispatchedAt.Time().Sub(t.QueuedAt.Time()).Seconds()))
 	case from.Running() || from == core.Timeout:
 		if t.State == core.Processing {
 			return
 		}
-		m.ended.WithLabelValues(t.Type, t.State.String()).Inc()
+		of := m.of(t.Type)
+		if of.ended[t.State] == nil {
+			of.ended[t.State] = m.ended.WithLabelValues(t.Type, t.State.String())
+		}
+		of.ended[t.State].Inc()
 		if t.State == core.Completed {
-			m.processing.WithLabelValues(t.Type).Observe(t.Duration.Seconds())
+			of.processing.Observe(t.Duration.Seconds())
 		}
 	}
 }

@@ -72,10 +72,10 @@ func (r *runStream) read(ctx context.Context, stream pb.Dispatcher_RunTasksServe
 			})
 			return
 		}
-		subs := make([]*submission, 0, len(req.GetTasks()))
-		refs := make([]uint64, 0, len(req.GetTasks()))
+		subs := submissionsOf(len(req.GetTasks()), func(i int) core.Spec { return specOf(req.GetTasks()[i].GetSpec(), r.requestID) })
+		refs := make([]uint64, 0, len(subs))
 		for _, t := range req.GetTasks() {
-			subs, refs = append(subs, &submission{spec: specOf(t.GetSpec(), r.requestID)}), append(refs, t.GetRef())
+			refs = append(refs, t.GetRef())
 		}
 		if !r.enter(ctx, len(subs)) {
 			return
@@ -126,8 +126,10 @@ func (r *runStream) decided(subs []*submission, refs []uint64, err error) {
 		if r.waiter.over {
 			return
 		}
+		acks := make([]pb.RunAck, len(subs))
 		for i, s := range subs {
-			r.acks = append(r.acks, &pb.RunAck{Ref: refs[i], Result: s.result})
+			acks[i].Ref, acks[i].Result = refs[i], s.result
+			r.acks = append(r.acks, &acks[i])
 			if s.task == nil {
 				r.settled++
 				continue

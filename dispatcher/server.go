@@ -33,10 +33,8 @@ func (s *Server) SubmitTasks(ctx context.Context, req *pb.SubmitTasksRequest) (*
 	if err := checkCount("tasks", len(req.GetTasks()), maxBatch); err != nil {
 		return nil, err
 	}
-	subs := make([]*submission, 0, len(req.GetTasks()))
-	for _, spec := range req.GetTasks() {
-		subs = append(subs, &submission{spec: specOf(spec, rpc.RequestID(ctx))})
-	}
+	requestID := rpc.RequestID(ctx)
+	subs := submissionsOf(len(req.GetTasks()), func(i int) core.Spec { return specOf(req.GetTasks()[i], requestID) })
 	if err := s.submitAll(ctx, subs); err != nil {
 		return nil, err
 	}

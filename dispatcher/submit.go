@@ -15,9 +15,20 @@ import (
 
 // submission is one task on its way in.
 type submission struct {
-	spec   *core.Spec
+	spec   core.Spec
 	result *pb.SubmitResult // nil until it is decided
 	task   *core.Task       // when accepted: its version at the time
+
+	accepted pb.SubmitResult // what result is then
+}
+
+// submissionsOf returns a submission for each of n tasks, of which spec gives the i-th.
+func submissionsOf(n int, spec func(i int) core.Spec) []*submission {
+	made, list := make([]submission, n), make([]*submission, n)
+	for i := range made {
+		made[i].spec, list[i] = spec(i), &made[i]
+	}
+	return list
 }
 
 // refuse decides a submission.
@@ -55,8 +66,9 @@ func (d *Dispatcher) submit(subs []*submission, done func(error)) {
 // a size that the journal takes. What a full journal does not take is refused.
 func (d *Dispatcher) enter(subs []*submission, at core.Instant, done func(error)) {
 	records := make([][]byte, 0, len(subs))
+	var encoder core.Encoder
 	for size := 0; len(records) < len(subs) && size < proposeBytes; {
-		rec := core.Encode(&core.Submit{At: at, Spec: subs[len(records)].spec})
+		rec := encoder.Encode(&core.Submit{At: at, Spec: &subs[len(records)].spec})
 		records, size = append(records, rec), size+len(rec)
 	}
 	if len(records) == 0 {
@@ -149,14 +161,15 @@ func (s *submission) decide(r core.Submitted) {
 		return
 	}
 	s.task = r.Task
-	s.result = &pb.SubmitResult{Id: r.Task.ID, Duplicate: r.Duplicate}
+	s.result = &s.accepted
+	s.result.Id, s.result.Duplicate = r.Task.ID, r.Duplicate
 }
 
 // retrySpec returns the task to submit when t is tried anew.
-func retrySpec(t *core.Task, requestID string) *core.Spec {
+func retrySpec(t *core.Task, requestID string) core.Spec {
 	again := *t.Spec
 	again.Key, again.RequestID, again.RetryOf = "", requestID, t.ID
-	return &again
+	return again
 }
 
 // errUnknownTask says that there is no such task.

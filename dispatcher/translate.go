@@ -28,7 +28,23 @@ func instant(i core.Instant) *timestamppb.Timestamp {
 	if i == 0 {
 		return nil
 	}
-	return timestamppb.New(i.Time())
+	return setInstant(new(timestamppb.Timestamp), i)
+}
+
+// setInstant returns to, set to a moment; nil for one that never was.
+func setInstant(to *timestamppb.Timestamp, i core.Instant) *timestamppb.Timestamp {
+	if i == 0 {
+		return nil
+	}
+	at := i.Time()
+	to.Seconds, to.Nanos = at.Unix(), int32(at.Nanosecond())
+	return to
+}
+
+// setDuration returns to, set to d.
+func setDuration(to *durationpb.Duration, d time.Duration) *durationpb.Duration {
+	to.Seconds, to.Nanos = int64(d/time.Second), int32(d%time.Second)
+	return to
 }
 
 // shorten cuts s to at most n bytes, between characters.
@@ -40,8 +56,8 @@ func shorten(s string, n int) string {
 }
 
 // specOf returns what a caller asked for in the core's terms.
-func specOf(p *pb.TaskSpec, requestID string) *core.Spec {
-	s := &core.Spec{
+func specOf(p *pb.TaskSpec, requestID string) core.Spec {
+	s := core.Spec{
 		Type: p.GetType(), Payload: p.GetPayload(), Key: p.GetIdempotencyKey(), RequestID: requestID,
 		AttemptTimeout: p.GetAttemptTimeout().AsDuration(), QueueTimeout: p.GetQueueTimeout().AsDuration(),
 		MaxAttempts: p.GetMaxAttempts(), Priority: p.GetPriority(),
@@ -52,15 +68,27 @@ func specOf(p *pb.TaskSpec, requestID string) *core.Spec {
 	return s
 }
 
+// wholeTask is a pb.Task and what nearly every one points to, in one piece of memory.
+type wholeTask struct {
+	pb.Task
+	created, dispatched, completed timestamppb.Timestamp
+	timeout, took                  durationpb.Duration
+}
+
 // taskOf returns a task as callers see it. share is how much of its running attempt is done.
 func taskOf(t *core.Task, view pb.TaskView, share float32) *pb.Task {
-	p := &pb.Task{
-		Id: t.ID, Type: t.Type, Error: t.Error, State: pb.TaskState(t.State),
-		Attempts: uint32(t.Attempts), Redeliveries: uint32(t.Redeliveries), MaxAttempts: t.MaxAttempts,
-		WorkerId: t.WorkerID, RequestId: t.RequestID, IdempotencyKey: t.Key, Priority: t.Priority,
-		CreatedTime: instant(t.Created), DispatchedTime: instant(t.DispatchedAt), CompletedTime: instant(t.Ended),
-		AttemptTimeout: duration(t.AttemptTimeout), QueueTimeout: someDuration(t.QueueTimeout),
-		RetryOf: t.RetryOf, RetryTime: instant(t.RetryAt), Progress: share, Duration: someDuration(t.Duration),
+	whole := new(wholeTask)
+	p := &whole.Task
+	p.Id, p.Type, p.Error, p.State = t.ID, t.Type, t.Error, pb.TaskState(t.State)
+	p.Attempts, p.Redeliveries, p.MaxAttempts = uint32(t.Attempts), uint32(t.Redeliveries), t.MaxAttempts
+	p.WorkerId, p.RequestId, p.IdempotencyKey, p.Priority = t.WorkerID, t.RequestID, t.Key, t.Priority
+	p.CreatedTime = setInstant(&whole.created, t.Created)
+	p.DispatchedTime = setInstant(&whole.dispatched, t.DispatchedAt)
+	p.CompletedTime = setInstant(&whole.completed, t.Ended)
+	p.AttemptTimeout, p.QueueTimeout = setDuration(&whole.timeout, t.AttemptTimeout), someDuration(t.QueueTimeout)
+	p.RetryOf, p.RetryTime, p.Progress = t.RetryOf, instant(t.RetryAt), share
+	if t.Duration != 0 {
+		p.Duration = setDuration(&whole.took, t.Duration)
 	}
 	if t.State == core.Completed {
 		p.Result = &t.Result

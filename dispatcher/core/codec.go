@@ -3,24 +3,49 @@ package core
 import "fmt"
 
 // Encode returns a record in its wire form.
-func Encode(rec record) []byte {
-	w := writer{buf: make([]byte, 0, 64)}
-	w.byte(byte(rec.kind()))
+func Encode(rec record) []byte { return new(Encoder).Encode(rec) }
+
+// Encoder makes many records in a few pieces of memory. The zero value is ready.
+type Encoder struct{ piece []byte }
+
+const (
+	minPiece = 128 // bytes: most records are smaller
+	maxPiece = 8 << 10
+)
+
+// Encode returns a record in its wire form. It is the caller's.
+func (e *Encoder) Encode(rec record) []byte {
+	if cap(e.piece)-len(e.piece) < minPiece {
+		e.piece = make([]byte, 0, min(max(minPiece, 2*cap(e.piece)), maxPiece))
+	}
+	start := len(e.piece)
+	w := writer{buf: e.piece}
+	w.record(rec)
+	e.piece = w.buf
+	return w.buf[start:len(w.buf):len(w.buf)]
+}
+
+// record appends a record.
+func (w *writer) record(rec record) {
 	switch rec := rec.(type) {
 	case *Submit:
+		w.byte(byte(kindSubmit))
 		w.instant(rec.At)
 		w.spec(rec.Spec)
 	case *Dispatch:
+		w.byte(byte(kindDispatch))
 		w.instant(rec.At)
 		w.uint(rec.Task)
 		w.uint(uint64(rec.Token))
 		w.text(rec.WorkerID)
 		w.text(rec.LeaseID)
 	case *Start:
+		w.byte(byte(kindStart))
 		w.instant(rec.At)
 		w.uint(rec.Task)
 		w.uint(uint64(rec.Token))
 	case *End:
+		w.byte(byte(kindEnd))
 		w.instant(rec.At)
 		w.uint(rec.Task)
 		w.uint(uint64(rec.Token))
@@ -29,19 +54,24 @@ func Encode(rec record) []byte {
 		w.text(rec.Text)
 		w.instant(rec.RetryAt)
 	case *Requeue:
+		w.byte(byte(kindRequeue))
 		w.instant(rec.At)
 		w.uint(rec.Task)
 		w.uint(uint64(rec.Token))
 	case *Expire:
+		w.byte(byte(kindExpire))
 		w.instant(rec.At)
 		w.uint(rec.Task)
 	case *Cancel:
+		w.byte(byte(kindCancel))
 		w.instant(rec.At)
 		w.uint(rec.Task)
 		w.text(rec.Reason)
 	case *KnownType:
+		w.byte(byte(kindType))
 		w.text(rec.Type)
 	case *WorkerChange:
+		w.byte(byte(kindWorker))
 		w.instant(rec.At)
 		w.text(rec.WorkerID)
 		w.text(rec.Aspect)
@@ -49,24 +79,39 @@ func Encode(rec record) []byte {
 		w.text(rec.After)
 		w.text(rec.Reason)
 	case *Forget:
+		w.byte(byte(kindForget))
 		w.uint(rec.Count)
 	}
-	return w.buf
 }
 
-// decode reads a record. It keeps nothing of data.
-func decode(data []byte) (record, error) {
-	r := reader{data: string(data)}
+// decoder reads records. The zero value is not ready: texts must be there.
+type decoder struct {
+	texts intern // of workers and leases
+
+	// The record that was read last of each of the frequent kinds.
+	submit   Submit
+	dispatch Dispatch
+	start    Start
+	end      End
+}
+
+// decode reads a record, which is valid until the next is read. It keeps nothing of data.
+func (d *decoder) decode(data []byte) (record, error) {
+	r := reader{data: data}
 	var rec record
 	switch k := kind(r.byte()); k {
 	case kindSubmit:
-		rec = &Submit{At: r.instant(), Spec: r.spec()}
+		d.submit = Submit{At: r.instant(), Spec: r.spec()}
+		rec = &d.submit
 	case kindDispatch:
-		rec = &Dispatch{At: r.instant(), Task: r.uint(), Token: Token(r.uint()), WorkerID: r.text(), LeaseID: r.text()}
+		d.dispatch = Dispatch{At: r.instant(), Task: r.uint(), Token: Token(r.uint()), WorkerID: d.texts.read(&r), LeaseID: d.texts.read(&r)}
+		rec = &d.dispatch
 	case kindStart:
-		rec = &Start{At: r.instant(), Task: r.uint(), Token: Token(r.uint())}
+		d.start = Start{At: r.instant(), Task: r.uint(), Token: Token(r.uint())}
+		rec = &d.start
 	case kindEnd:
-		rec = &End{At: r.instant(), Task: r.uint(), Token: Token(r.uint()), Duration: r.span(), How: r.ending(), Text: r.text(), RetryAt: r.instant()}
+		d.end = End{At: r.instant(), Task: r.uint(), Token: Token(r.uint()), Duration: r.span(), How: r.ending(), Text: string(r.raw()), RetryAt: r.instant()}
+		rec = &d.end
 	case kindRequeue:
 		rec = &Requeue{At: r.instant(), Task: r.uint(), Token: Token(r.uint())}
 	case kindExpire:

@@ -14,3 +14,9 @@ func snapshotPipe(m *Machine) (io.Reader, <-chan error) {
 	}()
 	return r, done
 }
+
+// decode reads one record.
+func decode(data []byte) (record, error) {
+	d := decoder{texts: intern{}}
+	return d.decode(data)
+}

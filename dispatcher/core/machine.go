@@ -24,7 +24,7 @@ type Machine struct {
 	liveSize  int64 // bytes of their payloads
 	doneSize  int64 // bytes of the texts of terminal tasks
 	forgotten uint64
-	texts     intern
+	decoder   decoder
 
 	// Changed, if set, is called after each step of a task with the version it led to. TIMEOUT is passed through
 	// without a call.
@@ -34,10 +34,10 @@ type Machine struct {
 // NewMachine returns an empty machine that keeps the newest keepEvents events.
 func NewMachine(keepEvents int) *Machine {
 	return &Machine{
-		keys:   map[string]uint64{},
-		types:  map[string]*TypeStats{},
-		events: ring{limit: keepEvents},
-		texts:  intern{},
+		keys:    map[string]uint64{},
+		types:   map[string]*TypeStats{},
+		events:  ring{limit: keepEvents},
+		decoder: decoder{texts: intern{}},
 	}
 }
 
@@ -58,7 +58,7 @@ type Cancelling struct {
 // Cancelling, or nil. A record that no longer fits (an outcome that comes late, a cancel of a finished task) changes
 // nothing. An error means that the journal holds what this program cannot read; the machine must not be used further.
 func (m *Machine) Apply(data []byte) (any, error) {
-	rec, err := decode(data)
+	rec, err := m.decoder.decode(data)
 	if err != nil {
 		return nil, err
 	}
@@ -82,10 +82,10 @@ func (m *Machine) Apply(data []byte) (any, error) {
 	case *Cancel:
 		return m.cancel(rec), nil
 	case *KnownType:
-		m.stats(m.texts.get(rec.Type))
+		m.stats(m.decoder.texts.get(rec.Type))
 	case *WorkerChange:
-		m.events.add(Event{At: rec.At, WorkerID: m.texts.get(rec.WorkerID), Aspect: m.texts.get(rec.Aspect),
-			Before: m.texts.get(rec.Before), After: m.texts.get(rec.After), Reason: rec.Reason})
+		m.events.add(Event{At: rec.At, WorkerID: m.decoder.texts.get(rec.WorkerID), Aspect: m.decoder.texts.get(rec.Aspect),
+			Before: m.decoder.texts.get(rec.Before), After: m.decoder.texts.get(rec.After), Reason: rec.Reason})
 	case *Forget:
 		m.forget(rec.Count)
 	}
@@ -104,16 +104,16 @@ func (m *Machine) submit(rec *Submit) Submitted {
 			return Submitted{Task: t, Duplicate: true}
 		}
 	}
-	spec.Type = m.texts.get(spec.Type)
+	spec.Type = m.decoder.texts.get(spec.Type)
 	m.lastID++
-	t := &Task{Spec: spec, ID: m.lastID, Created: rec.At}
+	t := &Task{Spec: spec, ID: m.lastID, State: Created, Created: rec.At}
 	if spec.Key != "" {
 		m.keys[spec.Key] = t.ID
 	}
 	m.live++
 	m.liveSize += t.size()
 	m.stats(spec.Type).Submitted++
-	t = m.move(t, t.step(Created, rec.At, ""), rec.At, "")
+	m.move(None, t, rec.At, "")
 	return Submitted{Task: m.queue(t, rec.At, "")}
 }
 
@@ -139,19 +139,19 @@ func (m *Machine) dispatch(rec *Dispatch) {
 		return
 	}
 	before := *t
-	before.Attempt, before.WorkerID, before.LeaseID = rec.Token, m.texts.get(rec.WorkerID), m.texts.get(rec.LeaseID)
+	before.Attempt, before.WorkerID, before.LeaseID = rec.Token, rec.WorkerID, rec.LeaseID
 	next := before.step(Dispatched, rec.At, "")
 	next.Attempts++
 	next.DispatchedAt, next.Duration = rec.At, 0
 	st := m.stats(t.Type)
 	st.Handovers++
 	st.QueueTime += max(0, rec.At.Time().Sub(t.QueuedAt.Time())) // the clock may have been set back
-	m.move(t, next, rec.At, "")
+	m.move(t.State, next, rec.At, "")
 }
 
 func (m *Machine) start(rec *Start) {
 	if t := m.current(rec.Task, rec.Token); t != nil && t.State == Dispatched {
-		m.move(t, t.step(Processing, rec.At, ""), rec.At, "")
+		m.move(t.State, t.step(Processing, rec.At, ""), rec.At, "")
 	}
 }
 
@@ -163,7 +163,7 @@ func (m *Machine) end(rec *End) {
 	}
 	if t.State == Dispatched && rec.How <= EndPermanent {
 		// The outcome overtook the word that the handler began, or came without it.
-		t = m.move(t, t.step(Processing, rec.At, ""), rec.At, "")
+		t = m.move(t.State, t.step(Processing, rec.At, ""), rec.At, "")
 	}
 	switch rec.How {
 	case EndResult:
@@ -172,14 +172,14 @@ func (m *Machine) end(rec *End) {
 		next.Duration = rec.Duration
 		m.stats(t.Type).Latency.add(rec.Duration)
 		m.stats(t.Type).ProcessingTime += rec.Duration
-		m.move(t, next, rec.At, "")
+		m.move(t.State, next, rec.At, "")
 	case EndInvalidPayload, EndPermanent:
 		m.giveUp(t, rec, rec.Text)
 	case EndRetryable:
 		m.spend(t, rec)
 	case EndTimeout:
 		m.stats(t.Type).Timeouts++
-		t = m.move(t, t.step(Timeout, rec.At, rec.Text), rec.At, rec.Text)
+		t = m.move(t.State, t.step(Timeout, rec.At, rec.Text), rec.At, rec.Text)
 		m.spend(t, rec)
 	case EndRefused:
 		if t.State == Dispatched {
@@ -225,14 +225,14 @@ func (m *Machine) retry(t *Task, rec *End, why string) {
 	next := t.step(Retrying, rec.At, why)
 	next.Error, next.Duration, next.RetryAt = why, rec.Duration, rec.RetryAt
 	m.stats(t.Type).Retries++
-	m.move(t, next, rec.At, why)
+	m.move(t.State, next, rec.At, why)
 }
 
 // requeue puts a task that was refused back to where it stood in its queue.
 func (m *Machine) requeue(t *Task, rec *End) {
 	next := t.step(Queued, rec.At, rec.Text)
 	next.Attempts--
-	m.move(t, next, rec.At, rec.Text)
+	m.move(t.State, next, rec.At, rec.Text)
 }
 
 // queue puts a task at the end of its queue.
@@ -240,7 +240,7 @@ func (m *Machine) queue(t *Task, at Instant, why string) *Task {
 	next := t.step(Queued, at, why)
 	next.QueuedAt, next.RetryAt = at, 0
 	next.Order = m.events.last + 1 // the event of this very step
-	return m.move(t, next, at, why)
+	return m.move(t.State, next, at, why)
 }
 
 func (m *Machine) cancel(rec *Cancel) Cancelling {
@@ -258,13 +258,14 @@ func (m *Machine) cancel(rec *Cancel) Cancelling {
 func (m *Machine) finish(t *Task, to State, at Instant, why string) {
 	next := t.step(to, at, why)
 	next.Error, next.RetryAt = why, 0
-	m.move(t, next, at, why)
+	m.move(t.State, next, at, why)
 }
 
-// move makes next the task's version, counts and announces the step, and returns next. Every step passes here.
-func (m *Machine) move(t, next *Task, at Instant, why string) *Task {
+// move makes next the task's version, counts and announces the step from the state before, and returns next. Every step
+// passes here.
+func (m *Machine) move(from State, next *Task, at Instant, why string) *Task {
 	st := m.stats(next.Type)
-	st.leave(t.State)
+	st.leave(from)
 	st.enter(next.State)
 	if next.State.Terminal() {
 		next.Ended = at
@@ -275,9 +276,9 @@ func (m *Machine) move(t, next *Task, at Instant, why string) *Task {
 	}
 	m.tasks.put(next)
 	m.events.add(Event{At: at, TaskID: next.ID, Type: next.Type, WorkerID: next.WorkerID, Reason: why,
-		Attempt: next.Attempt.Number(), From: t.State, To: next.State})
+		Attempt: next.Attempt.Number(), From: from, To: next.State})
 	if m.Changed != nil && next.State != Timeout {
-		m.Changed(next, t.State)
+		m.Changed(next, from)
 	}
 	return next
 }
@@ -318,10 +319,22 @@ func (in intern) get(s string) string {
 	if kept, ok := in[s]; ok {
 		return kept
 	}
+	return in.keep(strings.Clone(s))
+}
+
+// read returns the text that is next in r.
+func (in intern) read(r *reader) string {
+	raw := r.raw()
+	if kept, ok := in[string(raw)]; ok { // makes no string
+		return kept
+	}
+	return in.keep(string(raw))
+}
+
+func (in intern) keep(s string) string {
 	if len(in) >= maxInterned {
 		clear(in)
 	}
-	s = strings.Clone(s)
 	in[s] = s
 	return s
 }

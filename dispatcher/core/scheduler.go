@@ -50,8 +50,9 @@ type Scheduler struct {
 	ended    int             // tasks since retain was called last
 	oddities map[string]uint64
 
-	records  [][]byte  // to be proposed, in order
-	hurry    bool      // somebody waits for some of them
+	records  [][]byte // to be proposed, in order
+	hurry    bool     // somebody waits for some of them
+	encoder  Encoder
 	outgoing []*worker // with something in their outbox
 }
 
@@ -291,7 +292,7 @@ func (s *Scheduler) retain() {
 }
 
 func (s *Scheduler) propose(rec record) {
-	s.records = append(s.records, Encode(rec))
+	s.records = append(s.records, s.encoder.Encode(rec))
 	switch rec.(type) {
 	case *Dispatch, *Start:
 	default:

@@ -90,14 +90,14 @@ func (m *Machine) Restore(from io.Reader) error {
 	})
 	f.repeat(types, func(r *reader) {
 		st := r.stats()
-		st.Type = fresh.texts.get(st.Type)
+		st.Type = fresh.decoder.texts.get(st.Type)
 		fresh.types[st.Type] = &st
 		fresh.forgotten += st.Forgotten
 	})
 	fresh.events.last -= min(events, fresh.events.last) // add counts them again
 	f.repeat(events, func(r *reader) {
 		e := r.event()
-		e.Type, e.WorkerID = fresh.texts.get(e.Type), fresh.texts.get(e.WorkerID)
+		e.Type, e.WorkerID = fresh.decoder.texts.get(e.Type), fresh.decoder.texts.get(e.WorkerID)
 		fresh.events.add(e)
 	})
 	var before uint64
@@ -145,9 +145,9 @@ func (m *Machine) adopt(t *Task, before uint64) error {
 	case t.State != Queued && len(t.steps) == 0:
 		return fmt.Errorf("core: task %d is in state %v, and its history does not say how", t.ID, t.State)
 	}
-	t.Type, t.WorkerID, t.LeaseID = m.texts.get(t.Type), m.texts.get(t.WorkerID), m.texts.get(t.LeaseID)
+	t.Type, t.WorkerID, t.LeaseID = m.decoder.texts.get(t.Type), m.decoder.texts.get(t.WorkerID), m.decoder.texts.get(t.LeaseID)
 	for i := range t.steps {
-		t.steps[i].WorkerID = m.texts.get(t.steps[i].WorkerID)
+		t.steps[i].WorkerID = m.decoder.texts.get(t.steps[i].WorkerID)
 	}
 	if t.State.Terminal() {
 		m.doneSize += t.size()
@@ -297,7 +297,7 @@ func (f *frameReader) frame(take func(*reader)) {
 		f.err = fmt.Errorf("frame of %d bytes: %w", n, err)
 		return
 	}
-	r := reader{data: f.buf.String()}
+	r := reader{data: f.buf.Bytes()}
 	if take(&r); r.err == nil && r.pos != len(r.data) {
 		r.err = fmt.Errorf("core: %d bytes left over in a frame", len(r.data)-r.pos)
 	}

@@ -170,6 +170,7 @@ type Step struct {
 const (
 	keepFirst  = 8 - 2
 	keepNewest = 120
+	usualSteps = 3 // of a task whose first attempt succeeds
 )
 
 // History returns the steps that are kept, oldest first.
@@ -204,7 +205,10 @@ func (t *Task) step(to State, at Instant, reason string) *Task {
 		next.steps = append(kept, s)
 		next.dropped++
 	} else {
-		next.steps = append(t.steps, s)
+		if next.steps == nil {
+			next.steps = make([]Step, 0, usualSteps)
+		}
+		next.steps = append(next.steps, s)
 	}
 	return &next
 }

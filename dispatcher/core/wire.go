@@ -25,11 +25,12 @@ func (w *writer) span(d time.Duration) { w.buf = binary.AppendVarint(w.buf, int6
 func (w *writer) text(s string)        { w.uint(uint64(len(s))); w.buf = append(w.buf, s...) }
 
 // reader takes fields from data. After the first failure everything it returns is zero, and err says why. The texts it
-// returns are parts of data.
+// returns are parts of one copy of data, which is made for the first of them.
 type reader struct {
-	data string
-	pos  int
-	err  error
+	data  []byte
+	texts string
+	pos   int
+	err   error
 }
 
 func (r *reader) byte() byte {
@@ -91,16 +92,34 @@ func (r *reader) instant() Instant    { return Instant(r.int()) }
 func (r *reader) span() time.Duration { return time.Duration(r.int()) }
 
 func (r *reader) text() string {
+	from, to := r.field()
+	if from == to {
+		return ""
+	}
+	if r.texts == "" {
+		r.texts = string(r.data)
+	}
+	return r.texts[from:to]
+}
+
+// raw is a text that is valid as long as data is.
+func (r *reader) raw() []byte {
+	from, to := r.field()
+	return r.data[from:to]
+}
+
+// field reads a length, and passes over as many bytes.
+func (r *reader) field() (from, to int) {
 	n := r.uint()
 	if r.err == nil && n > uint64(len(r.data)-r.pos) {
 		r.err = errShort
 	}
 	if r.err != nil {
-		return ""
+		return 0, 0
 	}
-	s := r.data[r.pos : r.pos+int(n)]
+	from = r.pos
 	r.pos += int(n)
-	return s
+	return from, r.pos
 }
 
 // list reads a count of things that take at least one byte each. Whoever reads them lets its list grow as they come, so
