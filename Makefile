@@ -45,8 +45,9 @@ compose: ## the compose tests; they need a container engine and docker compose (
 	COMPOSE_TESTS=1 go test -count=1 -timeout 30m $(TESTFLAGS) ./tests/compose/...
 
 .PHONY: simulate
-simulate: ## the grid's rules in virtual time, with faults: SEEDS=10000 of them, or one with its log: SEED=4711
+simulate: ## faults in virtual time: SEEDS=10000 of the rules alone, STORMS=300 of the whole; or one with its log: SEED=4711
 	GOGC=400 go test -count=1 -timeout 0 ./tests/simulation $(TESTFLAGS) -v -run Keeps -seeds $(or $(SEEDS),10000) -seed $(or $(SEED),0)
+	test -n "$(SEED)" || GOGC=400 go test -count=1 -timeout 30m ./tests/virtual $(TESTFLAGS) -run InAStorm -storms $(or $(STORMS),300)
 
 .PHONY: chaos
 chaos: ## faults to real processes under load, DURATION=3m; CHAOS_SEED=… repeats their order

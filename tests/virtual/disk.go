@@ -14,25 +14,40 @@ import (
 type Disk struct {
 	log       *raft.InmemStore
 	snapshots *raft.InmemSnapshotStore
+	fault     atomic.Pointer[fault]
 }
+
+// fault is what becomes of the next append.
+type fault struct{ keep bool }
 
 // NewDisk returns an empty disk.
 func NewDisk() *Disk {
 	return &Disk{log: raft.NewInmemStore(), snapshots: raft.NewInmemSnapshotStore()}
 }
 
-// mount opens the disk for one process.
-func (d *Disk) mount() *mount { return &mount{InmemStore: d.log, snapshots: d.snapshots} }
+// Fail makes the next append fail. With keep, what was to be appended is on the disk all the same: whoever is told of a
+// failed append does not know.
+func (d *Disk) Fail(keep bool) { d.fault.Store(&fault{keep}) }
+
+// mount opens the disk for one process. It is sound again, whatever it was.
+func (d *Disk) mount() *mount {
+	d.fault.Store(nil)
+	return &mount{InmemStore: d.log, snapshots: d.snapshots, disk: d}
+}
 
 // mount is a disk as one process has it open.
 type mount struct {
 	*raft.InmemStore
 	snapshots *raft.InmemSnapshotStore
+	disk      *Disk
 	gone      atomic.Bool // the process is dead: it writes nothing more
 	full      atomic.Bool // nothing fits any more
 }
 
-var errGone = errors.New("the process is dead")
+var (
+	errGone = errors.New("the process is dead")
+	errDisk = errors.New("the disk fails")
+)
 
 func (m *mount) stores() *journal.Stores {
 	return &journal.Stores{Log: m, Stable: m, Snapshots: m.snapshots}
@@ -49,7 +64,14 @@ func (m *mount) StoreLogs(logs []*raft.Log) error {
 	if m.full.Load() {
 		return syscall.ENOSPC
 	}
-	return m.InmemStore.StoreLogs(logs)
+	f := m.disk.fault.Swap(nil)
+	if f != nil && !f.keep {
+		return errDisk
+	}
+	if err := m.InmemStore.StoreLogs(logs); err != nil || f == nil {
+		return err
+	}
+	return errDisk
 }
 
 // Set implements raft.StableStore.

@@ -10,6 +10,7 @@ import (
 	"taskgrid/dispatcher/core"
 	pb "taskgrid/proto/taskgrid/v1"
 	"taskgrid/tests/checker"
+	"taskgrid/workers"
 )
 
 // Event returns an event of the stream as a fact.
@@ -61,4 +62,9 @@ func Workers(workers []*pb.Worker) checker.Listed {
 	}
 	slices.Sort(listed.Active)
 	return listed
+}
+
+// Executed returns as a fact that a handler is about to return something: a result, or with failed an error.
+func Executed(worker string, attempt workers.Key, result string, failed bool) checker.Executed {
+	return checker.Executed{At: time.Now(), Worker: worker, Task: attempt.Task, Token: core.Token(attempt.Attempt), Result: result, Failed: failed}
 }
