@@ -10,6 +10,7 @@ import (
 
 	"taskgrid/dispatcher/core"
 	"taskgrid/internal/pulse"
+	pb "taskgrid/proto/taskgrid/v1"
 )
 
 // maxTick is how often the scheduler is ticked at least: it looks then whether a breaker may be tried again, and what
@@ -204,16 +205,15 @@ func (l *links) stopAll() {
 	l.group.Wait()
 }
 
-// ReportHealth keeps grpc.health.v1 true: SERVING while this replica leads, NOT_SERVING otherwise and when ctx ends.
+// ReportHealth keeps grpc.health.v1 true until ctx ends. The server as a whole is SERVING while this replica does its part,
+// leading or following; the service taskgrid.v1.Dispatcher is while it leads.
 func (d *Dispatcher) ReportHealth(ctx context.Context, hs *health.Server) error {
 	ticker := time.NewTicker(healthInterval)
 	defer ticker.Stop()
 	for {
-		status := healthpb.HealthCheckResponse_NOT_SERVING
-		if _, leading := d.Leading(); leading {
-			status = healthpb.HealthCheckResponse_SERVING
-		}
-		hs.SetServingStatus("", status)
+		_, leading := d.Leading()
+		hs.SetServingStatus("", serving(leading || d.journal.Follows()))
+		hs.SetServingStatus(pb.Dispatcher_ServiceDesc.ServiceName, serving(leading))
 		select {
 		case <-ctx.Done():
 			hs.Shutdown()
@@ -221,6 +221,13 @@ func (d *Dispatcher) ReportHealth(ctx context.Context, hs *health.Server) error 
 		case <-ticker.C:
 		}
 	}
+}
+
+func serving(yes bool) healthpb.HealthCheckResponse_ServingStatus {
+	if yes {
+		return healthpb.HealthCheckResponse_SERVING
+	}
+	return healthpb.HealthCheckResponse_NOT_SERVING
 }
 
 // healthInterval is how soon a change of leadership shows in grpc.health.v1.

@@ -112,8 +112,7 @@ func newDispatcherCommand() *cobra.Command {
 	return cmd
 }
 
-// runDispatcher serves until ctx ends, or until the journal cannot be written any more. Health says SERVING only while
-// this dispatcher leads.
+// runDispatcher serves until ctx ends, or until the journal cannot be written any more.
 func runDispatcher(ctx context.Context, f dispatcherFlags, secure security, log *slog.Logger) (err error) {
 	metrics := process.NewMetrics()
 	lis, err := net.Listen("tcp", f.listen)

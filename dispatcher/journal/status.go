@@ -74,6 +74,16 @@ var states = map[raft.RaftState]string{
 	raft.Follower: "follower", raft.Candidate: "candidate", raft.Leader: "leader", raft.Shutdown: "stopped",
 }
 
+// Follows tells whether another node leads, as far as this one knows.
+func (j *Journal) Follows() bool {
+	r := j.raft.Load()
+	if r == nil {
+		return false
+	}
+	_, id := r.LeaderWithID()
+	return id != "" && string(id) != j.cfg.ID
+}
+
 // VerifyLeader returns nil when this node led at a moment after the call began: what its state machine shows then is
 // no older than anything that was acknowledged anywhere before the call. Else it returns ErrNotLeader, or the error of
 // ctx. A cluster of one knows at once; in a larger one an entry is committed, which calls at the same time share.

@@ -149,29 +149,29 @@ type recvFunc func() error
 
 func (f recvFunc) recv() error { return f() }
 
-func TestHealthSaysServingOnlyOfTheLeader(t *testing.T) {
+func TestHealthTellsTheLeaderFromItsFollowersAndFromAReplicaThatIsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := startCluster(t)
 		leader := c.leader(-1)
-		check := func(i int, want healthpb.HealthCheckResponse_ServingStatus) {
+		check := func(i int, works, leads healthpb.HealthCheckResponse_ServingStatus) {
 			t.Helper()
-			time.Sleep(100 * time.Millisecond)
-			resp, err := healthpb.NewHealthClient(c.Grid.Connect(c.replicas[i].Address)).Check(t.Context(), &healthpb.HealthCheckRequest{})
-			if err != nil || resp.Status != want {
-				t.Errorf("%s: health says %v, %v; want %v", c.replicas[i].Address, resp.GetStatus(), err, want)
+			for service, want := range map[string]healthpb.HealthCheckResponse_ServingStatus{"": works, "taskgrid.v1.Dispatcher": leads} {
+				resp, err := healthpb.NewHealthClient(c.Grid.Connect(c.replicas[i].Address)).Check(t.Context(), &healthpb.HealthCheckRequest{Service: service})
+				if err != nil || resp.Status != want {
+					t.Errorf("%s: health of service %q is %v, %v; want %v", c.ids[i], service, resp.GetStatus(), err, want)
+				}
 			}
 		}
-		for i := range c.replicas {
-			if i == leader {
-				check(i, healthpb.HealthCheckResponse_SERVING)
-			} else {
-				check(i, healthpb.HealthCheckResponse_NOT_SERVING)
-			}
-		}
+		const yes, no = healthpb.HealthCheckResponse_SERVING, healthpb.HealthCheckResponse_NOT_SERVING
+		time.Sleep(100 * time.Millisecond)
+		check(leader, yes, yes)
+		check((leader+1)%3, yes, no)
+		check((leader+2)%3, yes, no)
 		c.cut(leader)
 		next := c.leader(leader)
-		check(next, healthpb.HealthCheckResponse_SERVING)
-		check(leader, healthpb.HealthCheckResponse_NOT_SERVING)
+		time.Sleep(100 * time.Millisecond)
+		check(next, yes, yes)
+		check(leader, no, no)
 	})
 }
 
