@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -23,7 +24,8 @@ func explainUsage(root *cobra.Command) {
 // flagError is the error of a flag that is unknown or cannot be read.
 func flagError(cmd *cobra.Command, err error) error {
 	err = settings.Explain(err)
-	if _, unknown := err.(*pflag.NotExistError); unknown {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
 		err = fmt.Errorf("%w; '%s --help' lists the flags", err, cmd.CommandPath())
 	}
 	return exitError{exitUsage, err}
