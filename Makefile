@@ -13,7 +13,7 @@ BUF = go tool -modfile=tools/go.mod buf
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build ./taskgrid, static
@@ -72,8 +72,12 @@ demo: ## a grid with the random test client, in a temporary folder
 	go run ./cmd/taskgrid up --client --ephemeral
 
 .PHONY: bench
-bench: build ## measure a grid on this machine (docs: taskgrid bench --help)
+bench: build ## measure a grid on this machine (BENCHFLAGS='--phases …')
 	./taskgrid bench $(BENCHFLAGS)
+
+.PHONY: bench-peers
+bench-peers: build ## measure TaskGrid beside asynq, river and JetStream (needs redis-server, postgresql); draws docs/peers.svg
+	cd bench/peers && go run . -svg ../../docs/peers.svg $(BENCHFLAGS)
 
 .PHONY: microbench
 microbench: ## the micro-benchmarks, for benchstat

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -206,16 +205,4 @@ func (g *Grid) eventually(ctx context.Context, patience time.Duration, what stri
 			return errors.Join(fmt.Errorf("waited %v in vain until %s", patience, what), last)
 		}
 	}
-}
-
-// names returns the names of the processes that begin with prefix, sorted.
-func (g *Grid) names(prefix string) []string {
-	var names []string
-	for name := range g.processes {
-		if strings.HasPrefix(name, prefix) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
 }

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -13,6 +14,9 @@ import (
 
 // grace is how long a process may take to end before it is killed.
 const grace = 20 * time.Second
+
+// errEnded is why a run ends when one of its processes has, however well.
+var errEnded = errors.New("nobody had asked it to")
 
 // process is a process that the lab has started. One that dies by itself is not started again: then the figures are
 // worth nothing, and the run ends.
@@ -36,7 +40,7 @@ func (l *Lab) start(name string, args ...string) (*process, error) {
 	l.running.Go(func() {
 		defer close(p.ended)
 		if err := p.cmd.Wait(); !p.expected.Load() {
-			l.fail(fmt.Errorf("%s (pid %d) ended while it was measured: %v", name, p.pid(), err))
+			l.fail(fmt.Errorf("%s (pid %d) ended while it was measured: %w", name, p.pid(), errors.Join(errEnded, err)))
 		}
 	})
 	return p, nil
