@@ -19,6 +19,9 @@ const (
 	// nothing to say for hours.
 	steadyAfter = time.Second
 
+	// leastPause is before each further try, however good the reason to hurry.
+	leastPause = 5 * time.Millisecond
+
 	// logAfter is after how long without an answer the log is told.
 	logAfter = 2 * time.Second
 )
@@ -46,6 +49,7 @@ func (c *Client) persist(ctx context.Context, repeatable bool, try func(context.
 	ctx = withRequestID(ctx)
 	talk := &conversation{client: c, retry: Retry{Repeatable: repeatable, Patience: c.cfg.Patience, Started: time.Now()}}
 	for {
+		moved := c.finder.Moved()
 		failure, err := try(ctx, talk)
 		if err == nil {
 			talk.answered()
@@ -65,6 +69,8 @@ func (c *Client) persist(ctx context.Context, repeatable bool, try func(context.
 		case <-ctx.Done():
 			return c.ended(ctx, talk.silence())
 		case <-time.After(pause):
+		case <-moved: // there is a new address; two who each name the other must not make this spin
+			time.Sleep(leastPause)
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"taskgrid/dispatcher/core"
+	"taskgrid/internal/rpc"
 	pb "taskgrid/proto/taskgrid/v1"
 )
 
@@ -70,6 +71,12 @@ func (d *Dispatcher) keepLink(ctx context.Context, w core.WorkerInfo) {
 	}
 }
 
+// lastTerm returns the term in which this replica leads, or led last.
+func (d *Dispatcher) lastTerm() uint64 {
+	term, _ := d.Leading()
+	return term
+}
+
 // lane is an open stream.
 type lane struct {
 	link core.Link
@@ -81,7 +88,7 @@ func (d *Dispatcher) runLink(ctx context.Context, conn *grpc.ClientConn, w core.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	late := time.AfterFunc(helloTimeout, cancel)
-	stream, err := pb.NewWorkerServiceClient(conn).Process(ctx)
+	stream, err := pb.NewWorkerServiceClient(conn).Process(rpc.WithLeader(ctx, d.journal.Cluster(), d.lastTerm()))
 	if err != nil {
 		return false, err
 	}

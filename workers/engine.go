@@ -32,6 +32,7 @@ type engine struct {
 	work    sync.Cond // an attempt waits, or the engine is closed
 	slots   *Slots
 	session *session      // nil: no dispatcher is connected
+	leader  leader        // of the newest session
 	closed  bool          // executors are to end
 	drained chan struct{} // not nil while draining; closed when all is finished and told
 }
@@ -54,10 +55,15 @@ func newEngine(cfg Config, m *metrics) *engine {
 }
 
 // attach begins a session, which becomes the current one, and tells what is held at this moment. The session before it
-// ends: of what happens from now on, each thing is told to exactly one of them.
-func (e *engine) attach() (*session, greeting) {
+// ends: of what happens from now on, each thing is told to exactly one of them. A leader that another has replaced, and
+// who does not know it yet, is refused.
+func (e *engine) attach(who leader) (*session, greeting, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if who.deposed(e.leader) {
+		return nil, greeting{}, errDeposed
+	}
+	e.leader = who
 	if e.session != nil {
 		e.session.end(errTakenOver)
 	}
@@ -65,7 +71,7 @@ func (e *engine) attach() (*session, greeting) {
 	if e.closed {
 		e.session.end(errEnding)
 	}
-	return e.session, e.session.greet(e.slots.Held(), e.slots.Unacknowledged())
+	return e.session, e.session.greet(e.slots.Held(), e.slots.Unacknowledged()), nil
 }
 
 // detach leaves the worker without a session, if s is still the current one.

@@ -24,6 +24,16 @@ func offers(ids ...uint64) (list []*Attempt) {
 	return list
 }
 
+// attach begins a stream of a dispatcher that does not say who it is.
+func attach(t *testing.T, e *engine) (*session, greeting) {
+	t.Helper()
+	s, g, err := e.attach(leader{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, g
+}
+
 func closed(c <-chan struct{}) bool {
 	select {
 	case <-c:
@@ -37,11 +47,11 @@ func closed(c <-chan struct{}) bool {
 // dispatcher hands it over anew: the old one must not run too.
 func TestMessagesOfAStreamThatWasTakenOverDoNotCount(t *testing.T) {
 	e := newTestEngine()
-	old, _ := e.attach()
+	old, _ := attach(t, e)
 	if !e.receive(old, offers(1), nil, nil) {
 		t.Fatal("the current stream does not count")
 	}
-	_, greeting := e.attach()
+	_, greeting := attach(t, e)
 	if len(greeting.held) != 1 {
 		t.Errorf("the greeting names %v, want the one attempt", greeting.held)
 	}
@@ -55,8 +65,8 @@ func TestMessagesOfAStreamThatWasTakenOverDoNotCount(t *testing.T) {
 
 func TestAnOldStreamThatEndsLateDoesNotEndTheNewOne(t *testing.T) {
 	e := newTestEngine()
-	old, _ := e.attach()
-	current, _ := e.attach()
+	old, _ := attach(t, e)
+	current, _ := attach(t, e)
 	e.detach(old)
 	if !e.receive(current, offers(1), nil, nil) {
 		t.Error("the new stream does not count any more")
@@ -65,7 +75,7 @@ func TestAnOldStreamThatEndsLateDoesNotEndTheNewOne(t *testing.T) {
 
 func TestADrainIsOverOnlyWhenWhatIsHandedBackWasSent(t *testing.T) {
 	e := newTestEngine()
-	s, _ := e.attach()
+	s, _ := attach(t, e)
 	e.receive(s, offers(1, 2), nil, nil)
 	drained := e.drain()
 	if closed(drained) {
@@ -85,7 +95,7 @@ func TestADrainIsOverOnlyWhenWhatIsHandedBackWasSent(t *testing.T) {
 
 func TestAStreamThatBreaksDoesNotHoldUpADrain(t *testing.T) {
 	e := newTestEngine()
-	s, _ := e.attach()
+	s, _ := attach(t, e)
 	e.receive(s, offers(1), nil, nil)
 	drained := e.drain()
 	e.detach(s)
@@ -97,7 +107,31 @@ func TestAStreamThatBreaksDoesNotHoldUpADrain(t *testing.T) {
 func TestAStreamThatComesWhenTheWorkerEndsIsEnded(t *testing.T) {
 	e := newTestEngine()
 	e.close()
-	if s, _ := e.attach(); !closed(s.ended) || s.reason != errEnding {
+	if s, _ := attach(t, e); !closed(s.ended) || s.reason != errEnding {
 		t.Errorf("it goes on, or ends with %v", s.reason)
+	}
+}
+
+func TestALeaderThatWasReplacedDoesNotTakeTheWorkerBack(t *testing.T) {
+	e := newTestEngine()
+	for _, step := range []struct {
+		what    string
+		who     leader
+		refused bool
+	}{
+		{"the first leader", leader{"blue", 3}, false},
+		{"the same again", leader{"blue", 3}, false},
+		{"the next", leader{"blue", 4}, false},
+		{"the first, which woke up", leader{"blue", 3}, true},
+		{"another cluster, restored from a backup", leader{"red", 1}, false},
+		{"a dispatcher that does not say", leader{}, false},
+	} {
+		before := e.session
+		if _, _, err := e.attach(step.who); (err != nil) != step.refused {
+			t.Errorf("%s: %v, want refused %v", step.what, err, step.refused)
+		}
+		if step.refused && e.session != before {
+			t.Errorf("%s: took the stream", step.what)
+		}
 	}
 }

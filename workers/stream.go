@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"taskgrid/internal/rpc"
 	pb "taskgrid/proto/taskgrid/v1"
 )
 
@@ -17,6 +18,7 @@ import (
 const maxTimeout = 24 * time.Hour
 
 var (
+	errDeposed   = status.Error(codes.FailedPrecondition, "term: a dispatcher of a later term has been here: this one leads no longer")
 	errTakenOver = status.Error(codes.Aborted, "another Process stream has taken over")
 	errEnding    = status.Error(codes.Unavailable, "the worker ends")
 )
@@ -31,9 +33,15 @@ type service struct {
 	readers  sync.WaitGroup // the goroutines that run read
 }
 
-// Process serves one dispatcher. Of several streams only the newest is current; the others end with ABORTED.
+// Process serves one dispatcher. Of several streams only the newest is current; the others end with ABORTED. One that led
+// before the current one is refused with FAILED_PRECONDITION.
 func (v *service) Process(stream pb.WorkerService_ProcessServer) error {
-	s, greeting := v.engine.attach()
+	var who leader
+	who.cluster, who.term = rpc.Leader(stream.Context())
+	s, greeting, err := v.engine.attach(who)
+	if err != nil {
+		return err
+	}
 	defer v.engine.detach(s)
 	v.engine.metrics.streams.Inc()
 	v.readers.Go(func() { v.read(stream, s) }) // its Recv returns when this function has

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"io"
 	"log/slog"
 	"time"
@@ -43,8 +44,9 @@ type Config struct {
 	// Join keeps a new node from beginning a cluster: it waits until a member adds it.
 	Join bool
 
-	// HeartbeatTimeout and ElectionTimeout are raft's. Defaults: 50 ms without a RaftAddress, because there is nobody
-	// to wait for; 500 ms with one, which loses about a second when a leader dies and does not take a busy one for dead.
+	// HeartbeatTimeout and ElectionTimeout are raft's. Defaults: each what the other is; 50 ms without a RaftAddress,
+	// because there is nobody to wait for; 300 ms with one, which loses about half a second when a leader dies and does
+	// not take a busy one for dead.
 	HeartbeatTimeout, ElectionTimeout time.Duration
 
 	MaxPendingBytes int64 // how much may wait to be made durable; default 256 MiB
@@ -72,7 +74,7 @@ const (
 	defaultMaxPendingBytes = 256 << 20
 	defaultSnapshotBytes   = 64 << 20
 	aloneTimeout           = 50 * time.Millisecond
-	clusterTimeout         = 500 * time.Millisecond
+	clusterTimeout         = 300 * time.Millisecond
 )
 
 func (c *Config) setDefaults() error {
@@ -89,11 +91,11 @@ func (c *Config) setDefaults() error {
 	if c.RaftAddress != "" || c.Transport != nil {
 		timeout = clusterTimeout
 	}
-	if c.HeartbeatTimeout == 0 {
-		c.HeartbeatTimeout = timeout
-	}
 	if c.ElectionTimeout == 0 {
-		c.ElectionTimeout = c.HeartbeatTimeout
+		c.ElectionTimeout = cmp.Or(c.HeartbeatTimeout, timeout)
+	}
+	if c.HeartbeatTimeout == 0 {
+		c.HeartbeatTimeout = c.ElectionTimeout
 	}
 	if c.MaxPendingBytes == 0 {
 		c.MaxPendingBytes = defaultMaxPendingBytes

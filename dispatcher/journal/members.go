@@ -6,12 +6,19 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Bounds on what names a member.
 const (
 	maxMembers  = 32 // of a cluster; more would only make it slower
 	maxIDLength = 64
+)
+
+// Bounds on the election timeout: raft takes no less than 5 ms, and a cluster without a leader for minutes is of no use.
+const (
+	minTimeout = 5 * time.Millisecond
+	maxTimeout = time.Minute
 )
 
 // SetupError says that the configuration does not fit the data directory. It names what differs and what to do.
@@ -92,6 +99,9 @@ func (c *Config) Check() error {
 		if _, port, err := net.SplitHostPort(c.RaftListen); err != nil || port == "" {
 			return fmt.Errorf("raft-listen: %q: must be host:port or :port", c.RaftListen)
 		}
+	}
+	if c.ElectionTimeout < 0 || c.ElectionTimeout > 0 && c.ElectionTimeout < minTimeout || c.ElectionTimeout > maxTimeout {
+		return fmt.Errorf("election-timeout: %v: must be %v to %v, or 0", c.ElectionTimeout, minTimeout, maxTimeout)
 	}
 	if c.Join && len(c.Peers) > 0 {
 		return fmt.Errorf("join: cannot be together with --peers %s: --peers begins a cluster, --join enters one that runs", FormatPeers(c.Peers))

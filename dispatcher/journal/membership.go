@@ -149,6 +149,9 @@ func (j *Journal) correctAddress(members []Peer) error {
 	return nil
 }
 
+// Cluster returns the name of the cluster, "" until this node has heard of it.
+func (j *Journal) Cluster() string { return j.clusterName(j.machine.known()) }
+
 // LeaderService returns where clients reach the leader, as far as this node knows; "" when it does not.
 func (j *Journal) LeaderService() string {
 	r := j.raft.Load()

@@ -80,6 +80,7 @@ func TestHalfAConfigurationIsRefusedInWords(t *testing.T) {
 		{Config{ID: "d1", Directory: "x", RaftAddress: ":1"}, `raft-address: ":1": must be host:port`},
 		{Config{ID: "d1", Directory: "x", RaftAddress: "h:0"}, `raft-address: "h:0": must have a port of 1 to 65535`},
 		{Config{ID: "d1", Directory: "x", RaftAddress: "h:1", RaftListen: "h"}, `raft-listen: "h": must be host:port`},
+		{Config{ID: "d1", Directory: "x", ElectionTimeout: 1}, "election-timeout: 1ns: must be 5ms to 1m0s, or 0"},
 		{Config{ID: "d1", Directory: "x", RaftListen: ":1"}, `raft-address: "": is required with --raft-listen`},
 		{Config{ID: "d1", Directory: "x", Join: true}, `raft-address: "": is required with --join`},
 		{Config{ID: "d1", Directory: "x", Join: true, Peers: two}, "join: cannot be together with --peers d1=h:1,d2=h:2"},

@@ -21,8 +21,14 @@ func (c *choice) found(address string, term uint64) {
 }
 
 // hinted takes the address that a dispatcher names as the leader's. The hint holds until the name services tell of a
-// higher term than they do now, or until the connection breaks: the one who gave it knew more than they did.
-func (c *choice) hinted(address string) { c.hint = address }
+// higher term than they do now, or until the connection breaks: the one who gave it knew more than they did. One that
+// names nobody ends an earlier hint; and of the given addresses, another is tried first.
+func (c *choice) hinted(address string) {
+	if address == "" && c.hint == "" && c.address == "" && len(c.given) > 1 {
+		c.given = append(c.given[1:len(c.given):len(c.given)], c.given[0])
+	}
+	c.hint = address
+}
 
 // broken says that the connection is lost: whoever was hinted at may be gone.
 func (c *choice) broken() { c.hint = "" }

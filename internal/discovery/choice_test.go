@@ -19,6 +19,8 @@ func TestWhereTheLeaderIs(t *testing.T) {
 		{"and more than the same word again", func(c *choice) { c.found("a", 1); c.hinted("b"); c.found("a", 1) }, []string{"b"}},
 		{"but not more than a higher term", func(c *choice) { c.found("a", 1); c.hinted("b"); c.found("c", 2) }, []string{"c"}},
 		{"and only while the connection lives", func(c *choice) { c.found("a", 1); c.hinted("b"); c.broken() }, []string{"a"}},
+		{"who was hinted at leads no longer and knows nobody", func(c *choice) { c.found("a", 1); c.hinted("b"); c.hinted("") }, []string{"a"}},
+		{"the first that was given does not lead and knows nobody", func(c *choice) { c.given = []string{"x", "y", "z"}; c.hinted("") }, []string{"y", "z", "x"}},
 		{"a broken connection keeps the word", func(c *choice) { c.found("a", 1); c.broken() }, []string{"a"}},
 	} {
 		c := choice{given: []string{"given"}}

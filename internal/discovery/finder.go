@@ -48,7 +48,13 @@ type Finder struct {
 	mu     sync.Mutex
 	search *search // runs while the connection needs a resolver
 	view   view    // what the last lookup gave, for people
+
+	moved signpost
 }
+
+// Moved returns a channel that is closed when the connection is next told to go elsewhere. Take it before a call: when
+// the call fails, the moment to try again is when it is closed.
+func (f *Finder) Moved() <-chan struct{} { return f.moved.wait() }
 
 // view is what a lookup gave.
 type view struct {
@@ -165,10 +171,11 @@ func (s followed) RecvMsg(m any) error {
 	return err
 }
 
-// follow goes to the leader that err names, if it does.
+// follow goes to the leader that err names. If err says that who was asked does not lead, and names nobody, it goes to
+// another of those that are known.
 func (f *Finder) follow(err error) {
 	hint := Hint(err)
-	if hint.GetAddress() == "" {
+	if hint == nil {
 		return
 	}
 	f.mu.Lock()

@@ -12,16 +12,18 @@ import (
 
 const (
 	// calmInterval is how often the name services are asked while all is well, eagerInterval while there is no address
-	// or the connection is down. An announcement is repeated every second, so asking more often tells nothing new.
+	// or the connection is down. Lookups that grpc-go asks for, at each failure, are no closer together than a quarter of
+	// it: a client that reconnects in a hurry must not flood the name services.
 	calmInterval  = 5 * time.Second
 	eagerInterval = time.Second
 
-	// leastInterval is the shortest time between two lookups: a client that reconnects in a hurry (grpc-go asks at each
-	// failure) must not flood the name services; and a new leader is found this soon after it announced itself.
-	leastInterval = 250 * time.Millisecond
-
 	// eagerFor is how long the search stays eager after a connection failed; each further failure begins it anew.
 	eagerFor = 10 * time.Second
+
+	// hurryInterval is how often the name services are asked in the first moments after a connection failed, hurryFor:
+	// most likely the leader has died, another announces itself within a second, and everybody waits for it.
+	hurryInterval = 50 * time.Millisecond
+	hurryFor      = 3 * time.Second
 )
 
 // search is a Finder at work for one connection. One goroutine (run) owns the choice; the others send to it.
@@ -67,7 +69,7 @@ func (s *search) Close() {
 func (s *search) run(ctx context.Context) {
 	var (
 		last       time.Time // when the last lookup began
-		eagerUntil time.Time
+		pace       pace
 		asking     bool // a lookup is on its way
 	)
 	if s.names == nil {
@@ -90,18 +92,16 @@ func (s *search) run(ctx context.Context) {
 			})
 		case a := <-s.answers:
 			asking = false
-			s.learn(a)
-			interval := calmInterval
-			if s.choice.address == "" || time.Now().Before(eagerUntil) {
-				interval = eagerInterval
+			if s.learn(a) {
+				pace.moved()
 			}
-			next.Reset(time.Until(last.Add(interval)))
+			next.Reset(time.Until(last.Add(pace.interval(time.Now(), s.choice.address != ""))))
 		case <-s.again:
-			eagerUntil = time.Now().Add(eagerFor)
+			pace.broken(time.Now())
 			s.choice.broken()
 			s.retell()
 			if !asking {
-				next.Reset(time.Until(last.Add(leastInterval)))
+				next.Reset(time.Until(last.Add(pace.least(time.Now()))))
 			}
 		case address := <-s.hints:
 			s.choice.hinted(address)
@@ -110,15 +110,16 @@ func (s *search) run(ctx context.Context) {
 	}
 }
 
-// learn takes what a lookup gave. Where the name services know nothing, what was known stays in use.
-func (s *search) learn(a answer) {
+// learn takes what a lookup gave, and returns whether it changed where to connect to. Where the name services know
+// nothing, what was known stays in use.
+func (s *search) learn(a answer) (moved bool) {
 	v := view{heard: a.err == nil, trouble: a.err}
 	if a.ok {
 		s.choice.found(a.instance.Address, a.instance.Term)
 	} else if v.heard {
 		v.trouble = errors.New("the name service knows no dispatcher that leads")
 	}
-	s.tell(v)
+	return s.tell(v)
 }
 
 // retell tells cc of a choice that changed for another reason than a lookup.
@@ -129,8 +130,9 @@ func (s *search) retell() {
 	s.tell(v)
 }
 
-// tell tells cc where to connect to, and the finder what it may say about it.
-func (s *search) tell(v view) {
+// tell tells cc where to connect to, and the finder what it may say about it. It returns whether that is elsewhere than
+// before.
+func (s *search) tell(v view) (moved bool) {
 	v.where = s.choice.where()
 	s.finder.mu.Lock()
 	s.finder.view = v
@@ -139,10 +141,10 @@ func (s *search) tell(v view) {
 		if v.trouble != nil { // nil: the first lookup is on its way
 			s.cc.ReportError(v.trouble)
 		}
-		return
+		return false
 	}
 	if slices.Equal(v.where, s.told) {
-		return
+		return false
 	}
 	s.told = v.where
 	var addresses []resolver.Address
@@ -151,4 +153,6 @@ func (s *search) tell(v view) {
 	}
 	// The error says that the balancer refuses the addresses; pick_first takes any.
 	_ = s.cc.UpdateState(resolver.State{Addresses: addresses})
+	s.finder.moved.tell()
+	return true
 }

@@ -140,6 +140,7 @@ func (g *Grid) startDispatcher(cfg dispatcher.Config, address string, disk *Disk
 		return rpc.Dial("passthrough:///"+to, "dispatcher", host.Dialer())
 	}
 	cfg.Resolve = func(_ context.Context, name string) ([]string, error) { return []string{name}, nil }
+	cfg.Service = func() string { return address }
 	d.cfg = cfg
 	var err error
 	if d.Dispatcher, err = dispatcher.New(cfg); err != nil {

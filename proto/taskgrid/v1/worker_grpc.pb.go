@@ -32,6 +32,10 @@ type WorkerServiceClient interface {
 	// The worker speaks first, with Hello. While the stream is open the dispatcher may hand over up to `capacity` tasks
 	// (plus `window`, see Hello). If it breaks, the worker goes on with what it runs and names it in the next Hello; the
 	// dispatcher decides which of it still counts and answers the rest with Cancel or OutcomeAck.
+	// The metadata of the call say in whose name it comes: `cluster` (the name of the dispatchers' cluster) and `term` (in
+	// which the caller leads it). FAILED_PRECONDITION: a stream of a later term of the same cluster was here before; a
+	// leader that was paused and replaced, and wakes, must not take the worker back. The simplest workers may ignore this:
+	// what such a leader hands over does not count, and only costs their time.
 	Process(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ProcessRequest, ProcessResponse], error)
 }
 
@@ -66,6 +70,10 @@ type WorkerServiceServer interface {
 	// The worker speaks first, with Hello. While the stream is open the dispatcher may hand over up to `capacity` tasks
 	// (plus `window`, see Hello). If it breaks, the worker goes on with what it runs and names it in the next Hello; the
 	// dispatcher decides which of it still counts and answers the rest with Cancel or OutcomeAck.
+	// The metadata of the call say in whose name it comes: `cluster` (the name of the dispatchers' cluster) and `term` (in
+	// which the caller leads it). FAILED_PRECONDITION: a stream of a later term of the same cluster was here before; a
+	// leader that was paused and replaced, and wakes, must not take the worker back. The simplest workers may ignore this:
+	// what such a leader hands over does not count, and only costs their time.
 	Process(grpc.BidiStreamingServer[ProcessRequest, ProcessResponse]) error
 	mustEmbedUnimplementedWorkerServiceServer()
 }
