@@ -51,7 +51,7 @@ type Config struct {
 
 	// Dial and Resolve replace the network, for tests: how a worker or a name service is reached, and which addresses
 	// stand behind NameServices.
-	Dial    func(address string) (*grpc.ClientConn, error)
+	Dial    func(role rpc.Role, address string) (*grpc.ClientConn, error)
 	Resolve discovery.Lookup
 }
 
@@ -76,8 +76,10 @@ func DefaultConfig() Config {
 		KeepEvents:     100_000,
 		Version:        "dev",
 		Logger:         slog.New(slog.DiscardHandler),
-		Dial:           func(address string) (*grpc.ClientConn, error) { return rpc.Dial(address, "dispatcher") },
-		Resolve:        net.DefaultResolver.LookupHost,
+		Dial: func(role rpc.Role, address string) (*grpc.ClientConn, error) {
+			return rpc.Dial(address, "dispatcher", rpc.To(role))
+		},
+		Resolve: net.DefaultResolver.LookupHost,
 	}
 }
 

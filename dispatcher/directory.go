@@ -13,6 +13,7 @@ import (
 
 	"taskgrid/dispatcher/core"
 	"taskgrid/internal/discovery"
+	"taskgrid/internal/rpc"
 	pb "taskgrid/proto/taskgrid/v1"
 )
 
@@ -61,7 +62,7 @@ func (d *Dispatcher) watchNameServices(ctx context.Context) error {
 // watchNameService follows one name service until ctx ends. While it is away, what it said stays in use.
 func (d *Dispatcher) watchNameService(ctx context.Context, address string) {
 	log := d.log.With("nameservice", address)
-	conn, err := d.cfg.Dial(address)
+	conn, err := d.cfg.Dial(rpc.NameService, address)
 	if err != nil {
 		log.Error("name service has an address that cannot be dialled", "error", err)
 		return

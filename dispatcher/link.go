@@ -37,7 +37,7 @@ const (
 // keepLink keeps a Process stream to a worker open until ctx ends.
 func (d *Dispatcher) keepLink(ctx context.Context, w core.WorkerInfo) {
 	log := d.log.With("worker_id", w.ID, "address", w.Address)
-	conn, err := d.cfg.Dial(w.Address)
+	conn, err := d.cfg.Dial(rpc.Worker, w.Address)
 	if err != nil {
 		log.Error("worker has an address that cannot be dialled", "error", err)
 		d.step(func(s *core.Scheduler) { s.Unreachable(w.ID, w.LeaseID, reason(err)) })

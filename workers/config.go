@@ -30,6 +30,8 @@ type Config struct {
 	Log         *slog.Logger
 	Metrics     prometheus.Registerer
 	DialOptions []grpc.DialOption // for the connections to name services; default none
+
+	ServerOptions []grpc.ServerOption // for the WorkerService; default none
 }
 
 // Bounds of what may be asked for.

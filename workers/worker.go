@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
@@ -57,7 +58,7 @@ func New(cfg Config) *Worker {
 	w.engine = newEngine(w.cfg, w.metrics)
 	w.metrics.watch(cfg.Metrics, w.engine.load)
 	w.service = &service{workerID: cfg.ID, leaseID: w.leaseID, window: cfg.Window, engine: w.engine}
-	w.server, w.health = rpc.NewServer()
+	w.server, w.health = rpc.NewServer(cfg.ServerOptions...)
 	pb.RegisterWorkerServiceServer(w.server, w.service)
 	w.names = &nameServices{
 		hosts:   cfg.NameServices,
@@ -173,7 +174,8 @@ func within(done <-chan struct{}, limit time.Duration) bool {
 
 // register returns a registration at one name service, not yet running.
 func (w *Worker) register(address string) (*registration, error) {
-	conn, err := rpc.Dial("passthrough:///"+address, w.cfg.ID, w.cfg.DialOptions...)
+	opts := append([]grpc.DialOption{rpc.To(rpc.NameService)}, w.cfg.DialOptions...)
+	conn, err := rpc.Dial("passthrough:///"+address, w.cfg.ID, opts...)
 	if err != nil {
 		return nil, err
 	}

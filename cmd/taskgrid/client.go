@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
 	"taskgrid/client"
@@ -34,6 +35,7 @@ type call struct {
 	cmd    *cobra.Command
 	client *client.Client
 	log    *slog.Logger
+	dial   []grpc.DialOption // of its connections
 }
 
 // newClientCommands returns the verbs of the client.
@@ -51,6 +53,7 @@ func addGridFlags(cmd *cobra.Command) {
 	cmd.Flags().String("nameservice", discovery.DefaultNameServices, "where the name services listen, host:port, or several separated by commas, or a DNS name with many addresses")
 	cmd.Flags().Duration("timeout", 0, "give up after this long (default: "+patience.String()+" to reach the grid, "+(client.HearsayFactor*patience).String()+" while a name service answers, then as long as it takes)")
 	cmd.Flags().StringP("output", "o", formatTable, "how to print: table, json (one document) or jsonl (one document a line)")
+	addTLSFlags(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -84,7 +87,7 @@ func newCallWith(cmd *cobra.Command, adjust func(*client.Config)) (c *call, end 
 	if timeout < 0 {
 		return nil, nil, fmt.Errorf("timeout: %v: must not be negative", timeout)
 	}
-	secure, err := loadSecurity(cmd)
+	secure, err := loadSecurity(cmd, log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -104,7 +107,7 @@ func newCallWith(cmd *cobra.Command, adjust func(*client.Config)) (c *call, end 
 	if timeout > 0 {
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 	}
-	return &call{ctx: ctx, cmd: cmd, client: grid, log: log}, func() { cancel(); stop(); grid.Close() }, nil
+	return &call{ctx: ctx, cmd: cmd, client: grid, log: log, dial: cfg.DialOptions}, func() { cancel(); stop(); grid.Close() }, nil
 }
 
 // clientConfig says where the flags say the grid is.

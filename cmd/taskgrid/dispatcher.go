@@ -64,9 +64,14 @@ func newDispatcherCommand() *cobra.Command {
 			if err := cfg.Check(); err != nil {
 				return exitError{exitUsage, err}
 			}
-			secure, err := loadSecurity(cmd)
+			secure, err := loadServerSecurity(cmd, rpc.Dispatcher, log)
 			if err != nil {
 				return err
+			}
+			if cfg.Journal.Join || cfg.Journal.RaftAddress != "" || len(cfg.Journal.Peers) > 0 {
+				if cfg.Journal.Secure, err = secure.raft(); err != nil {
+					return exitError{exitUsage, err}
+				}
 			}
 			ctx, stop := process.SignalContext()
 			defer stop()
@@ -110,6 +115,7 @@ func newDispatcherCommand() *cobra.Command {
 	flags.StringVar(&f.metrics, "metrics-address", "127.0.0.1:0", "where to serve Prometheus metrics, host:port; empty: nowhere")
 	flags.StringVar(&f.admin, "admin-address", "", "where to serve Go profiles, host:port on the loopback interface; empty: nowhere")
 	addTokenFlags(cmd)
+	addTLSFlags(cmd)
 	return cmd
 }
 
@@ -125,8 +131,8 @@ func runDispatcher(ctx context.Context, f dispatcherFlags, secure security, log 
 		return discovery.OwnAddress(f.advertise, lis.Addr(), strings.Split(f.cfg.NameServices, ","))
 	}
 	f.cfg.Version, f.cfg.Logger, f.cfg.Registerer = version, log, metrics
-	f.cfg.Dial = func(address string) (*grpc.ClientConn, error) {
-		return rpc.Dial(address, "dispatcher", secure.dial()...)
+	f.cfg.Dial = func(role rpc.Role, address string) (*grpc.ClientConn, error) {
+		return rpc.Dial(address, "dispatcher", secure.dial(rpc.To(role))...)
 	}
 	f.cfg.Service = discovery.Once(address)
 	f.cfg.DialOptions = secure.dial()
@@ -139,7 +145,7 @@ func runDispatcher(ctx context.Context, f dispatcherFlags, secure security, log 
 			err = closeErr
 		}
 	}()
-	server, health := rpc.NewServer()
+	server, health := rpc.NewServer(secure.serve()...)
 	pb.RegisterDispatcherServer(server, dispatcher.NewServer(d))
 	pb.RegisterRaftServiceServer(server, dispatcher.NewRaftServer(d))
 	log.Info("listening", "for", "listen", "address", lis.Addr().String())

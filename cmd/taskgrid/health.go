@@ -30,7 +30,15 @@ func newHealthCommand() *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), timeout)
 			defer cancel()
-			check := checkGRPC
+			log, err := newLogger(cmd)
+			if err != nil {
+				return err
+			}
+			secure, err := loadSecurity(cmd, log)
+			if err != nil {
+				return err
+			}
+			check := secure.checkGRPC
 			if strings.HasPrefix(args[0], "http://") || strings.HasPrefix(args[0], "https://") {
 				check = checkHTTP
 			} else if err := addressOf("address", args[0]); err != nil {
@@ -45,11 +53,13 @@ func newHealthCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().Duration("timeout", 2*time.Second, "how long to wait for the answer")
+	addTLSFlags(cmd)
 	return cmd
 }
 
-func checkGRPC(ctx context.Context, address string) (string, error) {
-	conn, err := rpc.Dial("passthrough:///"+address, sender)
+// checkGRPC asks a process of any role: whoever is there is to say how it does.
+func (s security) checkGRPC(ctx context.Context, address string) (string, error) {
+	conn, err := rpc.Dial("passthrough:///"+address, sender, s.dial(rpc.ToAnybody())...)
 	if err != nil {
 		return "", err
 	}

@@ -99,6 +99,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newMonitoringCommand())
 	root.AddCommand(newWorkerCommand())
 	root.AddCommand(newUpCommand())
+	root.AddCommand(newCertsCommand())
 	root.AddCommand(newDocsCommand())
 	root.AddCommand(newClientCommands()...)
 	root.AddCommand(newBenchHelpers()...)

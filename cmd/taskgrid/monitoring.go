@@ -44,9 +44,13 @@ func newMonitoringCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			secure, err := loadServerSecurity(cmd, rpc.Monitoring, log)
+			if err != nil {
+				return err
+			}
 			ctx, stop := process.SignalContext()
 			defer stop()
-			err = runMonitoring(ctx, f, log.With("component", "monitoring"))
+			err = runMonitoring(ctx, f, secure, log.With("component", "monitoring"))
 			var usage exitError
 			if err == nil || errors.As(err, &usage) {
 				return err
@@ -62,20 +66,21 @@ func newMonitoringCommand() *cobra.Command {
 	flags.StringVar(&f.nameservice, "nameservice", discovery.DefaultNameServices, "where the name services listen, host:port, or several separated by commas, or a DNS name with many addresses")
 	flags.StringVar(&f.dispatcher, "dispatcher", "", "where the dispatcher listens, host:port, or several separated by commas (default: the name service tells)")
 	flags.DurationVar(&f.interval, "interval", time.Second, "how often to ask each of the others for its status, at least "+minCollectInterval.String())
+	addTLSFlags(cmd)
 	return cmd
 }
 
 // runMonitoring serves until ctx ends. Then health says NOT_SERVING, the streams end, and the listeners close.
-func runMonitoring(ctx context.Context, f monitoringFlags, log *slog.Logger) error {
+func runMonitoring(ctx context.Context, f monitoringFlags, secure security, log *slog.Logger) error {
 	if f.interval < minCollectInterval {
 		return exitError{exitUsage, fmt.Errorf("interval: %v: must be at least %v", f.interval, minCollectInterval)}
 	}
-	names, err := discovery.Open(f.nameservice, "monitoring")
+	names, err := discovery.Open(f.nameservice, "monitoring", secure.dial()...)
 	if err != nil {
 		return exitError{exitUsage, err}
 	}
 	defer names.Close()
-	dispatcher, err := dialDispatcher(f)
+	dispatcher, err := dialDispatcher(f, secure)
 	if err != nil {
 		return exitError{exitUsage, err}
 	}
@@ -85,7 +90,7 @@ func runMonitoring(ctx context.Context, f monitoringFlags, log *slog.Logger) err
 	collector := monitoring.NewCollector(tasks, names, f.interval, log)
 	metrics := process.NewMetrics()
 	rest := monitoring.NewREST(collector, tasks, monitoring.NewMetrics(metrics, collector), log)
-	server, health := rpc.NewServer()
+	server, health := rpc.NewServer(secure.serve()...)
 	pb.RegisterMonitoringServer(server, monitoring.NewServer(collector))
 
 	grpcLis, err := listenFor("listen", f.listen, log)
@@ -115,8 +120,8 @@ func runMonitoring(ctx context.Context, f monitoringFlags, log *slog.Logger) err
 
 // dialDispatcher returns a connection to the dispatcher: the one that was given, or else the one that leads, as the name
 // services tell. It connects on first use.
-func dialDispatcher(f monitoringFlags) (*grpc.ClientConn, error) {
-	where := discovery.Config{Dispatcher: f.dispatcher, Sender: "monitoring"}
+func dialDispatcher(f monitoringFlags, secure security) (*grpc.ClientConn, error) {
+	where := discovery.Config{Dispatcher: f.dispatcher, Sender: "monitoring", DialOptions: secure.dial()}
 	if f.dispatcher == "" {
 		where.NameServices = f.nameservice
 	}

@@ -38,7 +38,7 @@ func newNameserviceCommand() *cobra.Command {
 			if err := f.options.Validate(); err != nil {
 				return exitError{exitUsage, err}
 			}
-			secure, err := loadSecurity(cmd)
+			secure, err := loadServerSecurity(cmd, rpc.NameService, log)
 			if err != nil {
 				return err
 			}
@@ -47,7 +47,7 @@ func newNameserviceCommand() *cobra.Command {
 			}
 			ctx, stop := process.SignalContext()
 			defer stop()
-			if err := runNameservice(ctx, f, log.With("component", "nameservice")); err != nil {
+			if err := runNameservice(ctx, f, secure, log.With("component", "nameservice")); err != nil {
 				return exitError{exitFailed, err}
 			}
 			return nil
@@ -65,13 +65,14 @@ func newNameserviceCommand() *cobra.Command {
 	flags.IntVar(&f.options.MaxWorkers, "max-workers", 20_000, "how many workers may be registered")
 	flags.IntVar(&f.options.MaxWatchers, "max-watchers", 20_000, "how many watches may be open")
 	addTokenFlags(cmd)
+	addTLSFlags(cmd)
 	return cmd
 }
 
 // runNameservice serves until ctx ends. Then health says NOT_SERVING, the watches end, and the listener closes.
-func runNameservice(ctx context.Context, f nameserviceFlags, log *slog.Logger) error {
+func runNameservice(ctx context.Context, f nameserviceFlags, secure security, log *slog.Logger) error {
 	service := nameservice.NewServer(f.options, log)
-	server, health := rpc.NewServer(nameservice.Codec())
+	server, health := rpc.NewServer(secure.serve(nameservice.Codec())...)
 	pb.RegisterNameServiceServer(server, service)
 	metrics := process.NewMetrics()
 	metrics.MustRegister(service.Metrics())

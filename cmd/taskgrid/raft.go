@@ -58,6 +58,7 @@ func newRaftCommand() *cobra.Command {
 func raftVerb(use, short string, args int, run func(c *call, args []string) error) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(args), RunE: verb(run), ValidArgsFunction: cobra.NoFileCompletions}
 	addGridFlags(cmd)
+	addTokenFlags(cmd)
 	return cmd
 }
 
@@ -116,7 +117,7 @@ func raftList(c *call, _ []string) error {
 		lines[i] = raftMember{ID: m.Id, State: "unreachable", Voter: m.Voter, RaftAddress: m.RaftAddress, Address: m.Address,
 			Version: m.Version, ReadsFormat: m.ReadsFormat, Cluster: all.Cluster}
 		asking.Go(func() {
-			if own := askMember(c.ctx, m, all); own != nil {
+			if own := askMember(c, m, all); own != nil {
 				lines[i].State, lines[i].Term, lines[i].AppliedIndex = own.State, own.Term, own.AppliedIndex
 			}
 		})
@@ -133,16 +134,16 @@ func raftList(c *call, _ []string) error {
 }
 
 // askMember asks a member how it stands itself; nil when it does not answer within a second.
-func askMember(ctx context.Context, m *pb.Member, all *pb.ListMembersResponse) *pb.ListMembersResponse {
+func askMember(c *call, m *pb.Member, all *pb.ListMembersResponse) *pb.ListMembersResponse {
 	if m.Id == all.Id {
 		return all
 	}
 	if m.Address == "" {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(c.ctx, time.Second)
 	defer cancel()
-	one, err := client.New(client.Config{Dispatcher: m.Address, Sender: sender})
+	one, err := client.New(client.Config{Dispatcher: m.Address, Sender: sender, DialOptions: c.dial})
 	if err != nil {
 		return nil
 	}

@@ -47,7 +47,7 @@ func (c *call) report() (monitoring.Stats, []monitoring.Worker, error) {
 		return monitoring.Stats{}, nil, err
 	}
 	list, _ := c.cmd.Flags().GetString("nameservice")
-	names, err := discovery.Open(list, sender)
+	names, err := discovery.Open(list, sender, c.dial...)
 	if err != nil {
 		return monitoring.Stats{}, nil, exitError{exitUsage, err}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"taskgrid/internal/discovery"
 	"taskgrid/internal/process"
+	"taskgrid/internal/rpc"
 	"taskgrid/workers"
 )
 
@@ -42,11 +43,11 @@ func newWorkerCommand() *cobra.Command {
 			if err != nil {
 				return exitError{exitUsage, err}
 			}
-			secure, err := loadSecurity(cmd)
+			secure, err := loadServerSecurity(cmd, rpc.Worker, log)
 			if err != nil {
 				return err
 			}
-			cfg.DialOptions = secure.dial()
+			cfg.DialOptions, cfg.ServerOptions = secure.dial(), secure.serve()
 			ctx, stop := process.SignalContext()
 			defer stop()
 			if err := runWorker(ctx, f, cfg, log.With("component", "worker")); err != nil {
@@ -74,6 +75,7 @@ func (f *workerFlags) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&f.metrics, "metrics-address", "127.0.0.1:0", "where to serve Prometheus metrics, host:port; empty: nowhere")
 	flags.StringVar(&f.admin, "admin-address", "", "where to serve Go profiles, host:port on the loopback interface; empty: nowhere")
 	addTokenFlags(cmd)
+	addTLSFlags(cmd)
 }
 
 // runWorker serves until ctx ends and the worker has drained.

@@ -282,7 +282,7 @@ func changeError(err error) error {
 
 // ask greets a node on a connection of its own.
 func (j *Journal) ask(p Peer) (greeting, error) {
-	c, err := dialRaft(p.Address, greetingTimeout)
+	c, err := dialRaft(p.Address, greetingTimeout, j.cfg.Secure)
 	if err != nil {
 		return greeting{}, err
 	}

@@ -133,7 +133,7 @@ func (j *Journal) transport() (raft.Transport, error) {
 		_, t := raft.NewInmemTransport(raft.ServerAddress(j.cfg.ID))
 		return t, nil
 	}
-	s, err := listen(j.cfg.RaftListen, j.cfg.RaftAddress)
+	s, err := listen(j.cfg.RaftListen, j.cfg.RaftAddress, j.cfg.Secure)
 	if err != nil {
 		return nil, fmt.Errorf("raft address: %w", err)
 	}

@@ -14,7 +14,8 @@ import (
 // connection, those that others opened as well, which raft's own TCP transport leaves to the others.
 type streams struct {
 	net.Listener
-	self address
+	self   address
+	secure *Secure // nil: plain
 
 	mu     sync.Mutex
 	open   map[*stream]bool
@@ -22,12 +23,12 @@ type streams struct {
 }
 
 // listen takes the port of this node, which the others reach as self.
-func listen(on, self string) (*streams, error) {
+func listen(on, self string, secure *Secure) (*streams, error) {
 	l, err := net.Listen("tcp", on)
 	if err != nil {
 		return nil, err
 	}
-	return &streams{Listener: l, self: address(self), open: map[*stream]bool{}}, nil
+	return &streams{Listener: l, self: address(self), secure: secure, open: map[*stream]bool{}}, nil
 }
 
 // Addr implements net.Listener.
@@ -39,12 +40,12 @@ func (s *streams) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.add(c)
+	return s.add(s.secure.accepted(c))
 }
 
 // Dial implements raft.StreamLayer.
 func (s *streams) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	c, err := dialRaft(string(to), timeout)
+	c, err := dialRaft(string(to), timeout, s.secure)
 	if err != nil {
 		return nil, err
 	}
@@ -52,8 +53,12 @@ func (s *streams) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, 
 }
 
 // dialRaft opens a connection to another node's raft port.
-func dialRaft(address string, timeout time.Duration) (net.Conn, error) {
-	return net.DialTimeout("tcp", address, timeout)
+func dialRaft(address string, timeout time.Duration, secure *Secure) (net.Conn, error) {
+	c, err := net.DialTimeout("tcp", address, timeout)
+	if err != nil {
+		return nil, err
+	}
+	return secure.opened(c, timeout)
 }
 
 func (s *streams) add(c net.Conn) (net.Conn, error) {

@@ -89,6 +89,7 @@ func NewFinder(cfg Config) (*Finder, error) {
 // Dial returns a connection that goes to the leading dispatcher, wherever it is. It connects on first use.
 func (f *Finder) Dial(extra ...grpc.DialOption) (*grpc.ClientConn, error) {
 	opts := append([]grpc.DialOption{
+		rpc.To(rpc.Dispatcher),
 		grpc.WithResolvers(f),
 		grpc.WithChainUnaryInterceptor(f.followUnary),
 		grpc.WithChainStreamInterceptor(f.followStream),

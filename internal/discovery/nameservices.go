@@ -147,7 +147,7 @@ func (n *NameServices) conn(address string) (*grpc.ClientConn, error) {
 	if conn := n.conns[address]; conn != nil {
 		return conn, nil
 	}
-	conn, err := rpc.Dial("passthrough:///"+address, n.sender, n.opts...)
+	conn, err := rpc.Dial("passthrough:///"+address, n.sender, append([]grpc.DialOption{rpc.To(rpc.NameService)}, n.opts...)...)
 	if err == nil {
 		n.conns[address] = conn
 	}

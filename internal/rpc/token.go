@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -70,22 +71,22 @@ func (t Token) Require(ctx context.Context) error {
 	return nil
 }
 
-// Show returns the option for a connection on which calls of this service, such as "/taskgrid.v1.NameService/", are to
-// show the token. Calls of other services do not: who is no member has no use for it.
-func (t Token) Show(service string) grpc.DialOption {
-	return grpc.WithPerRPCCredentials(bearer{service: service, metadata: map[string]string{tokenKey: tokenPrefix + string(t.secret)}})
+// Show returns the option for a connection on which the calls of these services, such as "/taskgrid.v1.NameService/",
+// are to show the token. Calls of others do not: who is at the other end need not be a member.
+func (t Token) Show(services ...string) grpc.DialOption {
+	return grpc.WithPerRPCCredentials(bearer{services: services, metadata: map[string]string{tokenKey: tokenPrefix + string(t.secret)}})
 }
 
-// bearer shows a token with the calls of one service.
+// bearer shows a token with the calls of some services.
 type bearer struct {
-	service  string
+	services []string
 	metadata map[string]string
 }
 
 // GetRequestMetadata implements credentials.PerRPCCredentials.
 func (b bearer) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
 	call, _ := credentials.RequestInfoFromContext(ctx)
-	if !strings.HasPrefix(call.Method, b.service) {
+	if !slices.Contains(b.services, serviceOf(call.Method)) {
 		return nil, nil
 	}
 	return b.metadata, nil

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"taskgrid/client"
 	pb "taskgrid/proto/taskgrid/v1"
 )
@@ -80,6 +82,8 @@ type Grid struct {
 	HTTP string // address of monitoring's REST
 
 	LogLevel string // of the processes started from now on; debug
+
+	dial []grpc.DialOption // of the clients: see Secure
 }
 
 // New returns a grid with free ports and no processes.
@@ -140,6 +144,7 @@ func (g *Grid) Direct() *client.Client {
 
 func (g *Grid) connect(cfg client.Config) *client.Client {
 	g.t.Helper()
+	cfg.DialOptions = append(cfg.DialOptions, g.dial...)
 	c, err := client.New(cfg)
 	if err != nil {
 		g.t.Fatal(err)

@@ -136,7 +136,7 @@ func (g *Grid) startDispatcher(cfg dispatcher.Config, address string, disk *Disk
 	cfg.NameServices = NameServiceAddress
 	cfg.Journal.Stores = m.stores()
 	cfg.Logger, cfg.Registerer = g.logger(cfg.Journal.ID), d.Metrics
-	cfg.Dial = func(to string) (*grpc.ClientConn, error) {
+	cfg.Dial = func(_ rpc.Role, to string) (*grpc.ClientConn, error) {
 		return rpc.Dial("passthrough:///"+to, "dispatcher", host.Dialer())
 	}
 	cfg.Resolve = func(_ context.Context, name string) ([]string, error) { return []string{name}, nil }
