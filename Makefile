@@ -67,6 +67,10 @@ fuzz: ## fuzz every parser for FUZZTIME (20s), two at a time
 histories: ## 200 runs of a cluster with failovers, each checked for linearizability
 	HISTORIES=200 go test -count=1 -run TestWhatCallersSeeOfATaskHasAnOrder $(TESTFLAGS) ./tests/virtual
 
+.PHONY: mutants
+mutants: ## known mistakes, laid over our code one at a time: the tests must notice each
+	go run ./tests/mutants $(MUTANTFLAGS)
+
 .PHONY: demo
 demo: ## a grid with the random test client, in a temporary folder
 	go run ./cmd/taskgrid up --client --ephemeral

@@ -56,6 +56,16 @@ func TestANameServiceThatStartsEmptyProvesNothing(t *testing.T) {
 	sees(t, v, "settled, and b has not come", "a 2 ACTIVE")
 }
 
+func TestAYoungNameServiceDoesNotOverruleOneThatIsAway(t *testing.T) {
+	v := NewView()
+	v.Update("old", true, true, []WorkerInfo{entered("a", "1", WorkerActive)}, nil)
+	v.Away("old")
+	v.Update("young", true, false, nil, nil)
+	sees(t, v, "nobody has told the young one yet", "a 1 ACTIVE")
+	v.Update("young", false, true, nil, nil)
+	sees(t, v, "it would know by now")
+}
+
 func TestAWorkerLivesIfAnyNameServiceSaysSoAndDrainsIfAnySaysSo(t *testing.T) {
 	for _, tt := range []struct{ one, other, want WorkerState }{
 		{WorkerActive, WorkerOffline, WorkerActive},
