@@ -71,6 +71,10 @@ histories: ## 200 runs of a cluster with failovers, each checked for linearizabi
 mutants: ## known mistakes, laid over our code one at a time: the tests must notice each
 	go run ./tests/mutants $(MUTANTFLAGS)
 
+.PHONY: failures
+failures: ## measure the table of docs/failures.md, in some ten minutes
+	FAILURES_ROUNDS=100 go test -count=1 -v -timeout 1h $(TESTFLAGS) -run TestHowLongFaultsTake ./tests/chaos
+
 .PHONY: demo
 demo: ## a grid with the random test client, in a temporary folder
 	go run ./cmd/taskgrid up --client --ephemeral
