@@ -9,6 +9,10 @@
 // yardstick, the next phase, and so on; each phase is divided by the mean of the yardstick before and after it. There are
 // several rounds, and what is reported is the median over them, of each figure for itself.
 //
+// Where the disk or other programs are what a phase waits for, even the ratio swings. Beside it stands cpu_ratio: the
+// processor time of a call of the yardstick ÷ that of a task, all processes counted. It is what the ratio would be if the
+// processors were all that there is to wait for.
+//
 // What a phase finds is a set of named figures. Rounds adds "echo" and "ratio" to those that have a "rate". Goals are
 // bounds of figures by name, so that the table of what is asked for and what was measured draws itself.
 package bench

@@ -35,7 +35,8 @@ type Lab struct {
 	fail    context.CancelCauseFunc
 	echoing *process
 	echo    *drive.EchoClient
-	grid    *Grid // the usual one
+	echoCPU float64 // what a call of the yardstick cost when it was last measured, client and server, in microseconds
+	grid    *Grid   // the usual one
 }
 
 // types are the types of the usual grid, each with one worker process.
@@ -99,7 +100,9 @@ func Why(ctx context.Context, err error) error {
 
 // Yardstick returns the rate of the raw echo.
 func (l *Lab) Yardstick(ctx context.Context) (float64, error) {
-	figures, err := drive.Measure(ctx, l.window(nil), drive.Calls(drive.InFlight, l.echo.Call))
+	m := newMeter(map[string][]int{"client": {os.Getpid()}, "server": {l.echoing.pid()}})
+	figures, err := drive.Measure(ctx, l.window(m.edge), drive.Calls(drive.InFlight, l.echo.Call))
+	l.echoCPU = m.cpu() / (figures[bench.Rate] * l.cfg.Duration.Seconds())
 	return figures[bench.Rate], err
 }
 
@@ -118,6 +121,10 @@ func (l *Lab) measure(ctx context.Context, g *Grid, work func(context.Context, *
 	if err != nil {
 		return nil, err
 	}
-	m.add(figures, figures[bench.Rate]*l.cfg.Duration.Seconds())
+	count := figures[bench.Rate] * l.cfg.Duration.Seconds()
+	m.add(figures, count)
+	if cpu := m.cpu() / count; cpu > 0 && l.echoCPU > 0 {
+		figures["cpu_us"], figures["cpu_ratio"] = cpu, l.echoCPU/cpu
+	}
 	return figures, nil
 }

@@ -15,10 +15,14 @@ type meter struct {
 	used   map[string]usage.Usage // RSS: at the end
 }
 
+func newMeter(pids map[string][]int) *meter {
+	return &meter{pids: pids, before: map[string]usage.Usage{}, used: map[string]usage.Usage{}}
+}
+
 // meter returns a meter of the grid's processes and of this one, the client. A grid that the lab has not started gets one
 // that reads nothing.
 func (g *Grid) meter() *meter {
-	m := &meter{pids: map[string][]int{}, before: map[string]usage.Usage{}, used: map[string]usage.Usage{}}
+	m := newMeter(map[string][]int{})
 	for name, p := range g.processes {
 		kind, _, _ := strings.Cut(name, "-")
 		m.pids[kind] = append(m.pids[kind], p.pid())
@@ -60,4 +64,12 @@ func (m *meter) add(figures bench.Figures, count float64) {
 			figures["written_bytes."+kind] = float64(u.Written) / count
 		}
 	}
+}
+
+// cpu returns what all of them used together, in microseconds.
+func (m *meter) cpu() (us float64) {
+	for _, u := range m.used {
+		us += float64(u.CPU.Microseconds())
+	}
+	return us
 }
