@@ -75,6 +75,9 @@ func (s *Server) RetryTasks(ctx context.Context, req *pb.RetryTasksRequest) (*pb
 	if err := checkCount("ids", len(req.GetIds()), maxBatch); err != nil {
 		return nil, err
 	}
+	if err := s.verifyLeader(ctx); err != nil { // or a task that it does not know, or knows to run, would be refused
+		return nil, err
+	}
 	resp := &pb.RetryTasksResponse{}
 	var subs []*submission
 	var of []*pb.RetryResult

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"taskgrid/dispatcher/core"
 	"taskgrid/dispatcher/journal"
@@ -20,20 +21,32 @@ func (s *Server) WatchEvents(req *pb.WatchEventsRequest, stream pb.Dispatcher_Wa
 		since = s.d.lastEvent()
 	}
 	var buf []core.Event
-	for {
+	var behind *durationpb.Duration
+	var applied uint64
+	verified := false
+	for told := false; ; {
 		news := s.d.news.wait()
 		if _, leading := s.d.Leading(); !leading && !req.GetStale() {
 			return s.toStatus(stream.Context(), journal.ErrNotLeader)
+		}
+		if req.GetStale() {
+			behind, applied = s.d.behind()
 		}
 		events, first, ok := s.d.eventsSince(since, buf[:0])
 		if !ok {
 			return status.Errorf(codes.OutOfRange, "since: %d: events up to %d are forgotten; the oldest there is has number %d", since, first-1, first)
 		}
 		if last := s.d.lastEvent(); since > last && !req.GetStale() {
+			if err := s.verifyLeader(stream.Context()); err != nil {
+				return err
+			}
+			if since <= s.d.lastEvent() {
+				continue // another leader had told of it
+			}
 			return status.Errorf(codes.OutOfRange, "since: %d: the newest event has number %d", since, last)
 		}
 		buf = events
-		resp := &pb.WatchEventsResponse{}
+		resp := &pb.WatchEventsResponse{Behind: behind, AppliedIndex: applied}
 		for i := range events {
 			e := &events[i]
 			since = e.Seq
@@ -41,12 +54,20 @@ func (s *Server) WatchEvents(req *pb.WatchEventsRequest, stream pb.Dispatcher_Wa
 				resp.Events = append(resp.Events, eventOf(e))
 			}
 		}
-		if len(resp.Events) > 0 {
+		if len(resp.Events) > 0 || req.GetStale() && !told {
+			told = true
 			if err := stream.Send(resp); err != nil {
 				return err
 			}
 		}
 		if len(events) > 0 {
+			continue
+		}
+		if req.GetNoFollow() && !verified && !req.GetStale() { // that there is nothing newer is for the leader to say
+			if err := s.verifyLeader(stream.Context()); err != nil {
+				return err
+			}
+			verified = true
 			continue
 		}
 		if req.GetNoFollow() {

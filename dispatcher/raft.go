@@ -193,6 +193,13 @@ func (d *Dispatcher) lastTask() uint64 {
 	return d.machine.LastID()
 }
 
+// behind returns how old what a replica shows is at most, and the index of the newest entry in it. Take it before what is
+// shown.
+func (d *Dispatcher) behind() (*durationpb.Duration, uint64) {
+	st := d.journal.Status()
+	return behind(st), st.AppliedIndex
+}
+
 // behind returns how long ago a replica heard from the leader; nil when it leads, or has not.
 func behind(st journal.Status) *durationpb.Duration {
 	if st.State == "leader" || st.LastContact.IsZero() {

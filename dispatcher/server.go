@@ -77,10 +77,13 @@ func (s *Server) GetTasks(ctx context.Context, req *pb.GetTasksRequest) (*pb.Get
 	if err := checkView(req.GetView()); err != nil {
 		return nil, err
 	}
-	if err := s.verifyLeader(ctx); err != nil {
-		return nil, err
-	}
 	found, missing, shares, err := s.d.find(req.GetIds())
+	if err == nil && !final(found, missing) {
+		if err := s.verifyLeader(ctx); err != nil {
+			return nil, err
+		}
+		found, missing, shares, err = s.d.find(req.GetIds())
+	}
 	if err != nil {
 		return nil, s.toStatus(ctx, err)
 	}
@@ -102,6 +105,12 @@ func (s *Server) verifyLeader(ctx context.Context) error {
 		return status.FromContextError(ctx.Err()).Err()
 	}
 	return s.toStatus(ctx, err)
+}
+
+// final tells whether an answer is true whoever gives it, a leader that was deposed included: a terminal task does not
+// change any more. Of one that is not terminal, or not known, only the leader can speak.
+func final(found []*core.Task, missing []uint64) bool {
+	return len(missing) == 0 && !slices.ContainsFunc(found, func(t *core.Task) bool { return !t.State.Terminal() })
 }
 
 // find returns the current versions of tasks, and how much of each one's running attempt is done.
@@ -130,12 +139,16 @@ func (s *Server) WaitTasks(req *pb.WaitTasksRequest, stream pb.Dispatcher_WaitTa
 		return err
 	}
 	ids := slices.Compact(slices.Sorted(slices.Values(req.GetIds())))
-	// What a deposed leader tells of an end is true; what it does not know of yet is what has to be kept from the caller.
-	if err := s.verifyLeader(stream.Context()); err != nil {
-		return err
-	}
 	w := newWaiter()
 	unknown, leading := s.d.await(w, ids)
+	if leading && len(unknown) > 0 {
+		// What a deposed leader tells of an end is true, and of what has not ended it tells nothing. But it may not know of
+		// a task yet.
+		if err := s.verifyLeader(stream.Context()); err != nil {
+			return err
+		}
+		unknown, leading = s.d.await(w, ids)
+	}
 	if !leading {
 		return s.toStatus(stream.Context(), journal.ErrNotLeader)
 	}
@@ -191,11 +204,13 @@ func (s *Server) ListTasks(ctx context.Context, req *pb.ListTasksRequest) (*pb.L
 	if err := checkView(req.GetView()); err != nil {
 		return nil, err
 	}
-	if _, leading := s.d.Leading(); !leading && !req.GetStale() {
-		return nil, s.toStatus(ctx, journal.ErrNotLeader)
+	resp := &pb.ListTasksResponse{}
+	if req.GetStale() {
+		resp.Behind, resp.AppliedIndex = s.d.behind()
+	} else if err := s.verifyLeader(ctx); err != nil {
+		return nil, err
 	}
 	found, next := s.d.list(f)
-	resp := &pb.ListTasksResponse{}
 	size := 0
 	for _, t := range found {
 		if size += len(t.Payload) + len(t.Result) + len(t.Error); size > rpc.MaxMessage/2 && len(resp.Tasks) > 0 {

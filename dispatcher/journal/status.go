@@ -91,27 +91,35 @@ func (j *Journal) Follows() bool {
 // raft's own VerifyLeader would do with a heartbeat, but takes the answer to one that was sent before the question. In
 // a leader that was stopped for a while and has been replaced, such an answer may still wait in a socket.
 func (j *Journal) VerifyLeader(ctx context.Context) error {
-	j.mu.Lock()
-	leading := j.session != nil
-	j.mu.Unlock()
-	if !leading {
-		return ErrNotLeader
-	}
-	if j.alone() {
-		return nil // nobody else can lead
-	}
 	verified := make(chan error, 1)
-	if err := j.Propose(nil, func(_ []any, err error) { verified <- err }); err != nil {
-		return err
-	}
+	j.Verify(func(err error) { verified <- err })
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
 	case err := <-verified:
-		if err != nil {
-			return ErrNotLeader
+		return err
+	}
+}
+
+// Verify is VerifyLeader for a caller who does not wait: it calls done once, perhaps before it returns.
+func (j *Journal) Verify(done func(error)) {
+	j.mu.Lock()
+	leading := j.session != nil
+	j.mu.Unlock()
+	switch {
+	case !leading:
+		done(ErrNotLeader)
+	case j.alone():
+		done(nil) // nobody else can lead
+	default:
+		if err := j.Propose(nil, func(_ []any, err error) {
+			if err != nil {
+				err = ErrNotLeader
+			}
+			done(err)
+		}); err != nil {
+			done(err)
 		}
-		return nil
 	}
 }
 
