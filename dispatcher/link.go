@@ -88,7 +88,8 @@ func (d *Dispatcher) runLink(ctx context.Context, conn *grpc.ClientConn, w core.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	late := time.AfterFunc(helloTimeout, cancel)
-	stream, err := pb.NewWorkerServiceClient(conn).Process(rpc.WithLeader(ctx, d.journal.Cluster(), d.lastTerm()))
+	named := rpc.MeantFor(rpc.WithLeader(ctx, d.journal.Cluster(), d.lastTerm()), w.ID)
+	stream, err := pb.NewWorkerServiceClient(conn).Process(named)
 	if err != nil {
 		return false, err
 	}

@@ -34,8 +34,12 @@ type service struct {
 }
 
 // Process serves one dispatcher. Of several streams only the newest is current; the others end with ABORTED. One that led
-// before the current one is refused with FAILED_PRECONDITION.
+// before the current one is refused with FAILED_PRECONDITION, and so is one that is meant for another worker: the process
+// that had this address before, which the dispatcher goes on looking for, must not take over the stream of its successor.
 func (v *service) Process(stream pb.WorkerService_ProcessServer) error {
+	if meant := rpc.Meant(stream.Context()); meant != "" && meant != v.workerID {
+		return status.Errorf(codes.FailedPrecondition, "worker_id: worker %s has this address now", v.workerID)
+	}
 	var who leader
 	who.cluster, who.term = rpc.Leader(stream.Context())
 	s, greeting, err := v.engine.attach(who)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -74,9 +75,9 @@ func TestHowLongFaultsTake(t *testing.T) {
 	t.Logf("component, fault, what is seen, p50, p99, rounds:\n%s", table.String())
 }
 
-// rank returns a percentile of what is sorted: the smallest value that as many as q of all do not exceed.
+// rank returns a percentile of what is sorted: the smallest value that at least q of all do not exceed.
 func rank(sorted []time.Duration, q float64) time.Duration {
-	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))+0.5))]
+	return sorted[int(math.Ceil(q*float64(len(sorted))))-1]
 }
 
 func rounded(d time.Duration) string {

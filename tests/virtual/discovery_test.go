@@ -77,6 +77,29 @@ func TestWithAnEmptyNameServiceNoTaskReachesTheRunningWorkers(t *testing.T) {
 	})
 }
 
+// TestASuccessorAtTheSameAddressIsNotDisturbed kills a worker and starts one of another name at its address, as a restarted
+// container without --id does. The dispatcher goes on looking for the dead one, at that address, until it is forgotten.
+func TestASuccessorAtTheSameAddressIsNotDisturbed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := Start(t)
+		first := g.StartWorker("first", Builtin("wait"))
+		g.AwaitWorker("first")
+		first.Kill()
+		g.StartWorker("second", Builtin("wait"), func(c *workers.Config) { c.Advertise = first.Address })
+		g.AwaitWorker("second")
+		since := g.LastEvent()
+		id := g.Submit("wait", "50")
+		if task := g.WaitOne(id); task.State != pb.TaskState_TASK_STATE_COMPLETED || task.Redeliveries != 0 {
+			t.Errorf("the task is %v after %d redeliveries (%s), want COMPLETED after none", task.State, task.Redeliveries, task.Error)
+		}
+		for e, err := range g.Client().Events(g.Context(), &pb.WatchEventsRequest{Since: since, NoFollow: true}) {
+			if w := e.GetWorker(); err != nil || w.GetWorkerId() == "second" {
+				t.Errorf("%v; the successor's stream should stand: %v", err, e)
+			}
+		}
+	})
+}
+
 func TestAnAddressThatAnotherWorkerHasTakenOverGetsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(t)

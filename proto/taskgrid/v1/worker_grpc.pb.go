@@ -36,6 +36,9 @@ type WorkerServiceClient interface {
 	// which the caller leads it). FAILED_PRECONDITION: a stream of a later term of the same cluster was here before; a
 	// leader that was paused and replaced, and wakes, must not take the worker back. The simplest workers may ignore this:
 	// what such a leader hands over does not count, and only costs their time.
+	// `worker_id` says which worker the stream is meant for. FAILED_PRECONDITION: another one has this address now. A worker
+	// that lets a new stream end the one before looks at it first; else the dispatcher, which goes on looking for a dead
+	// worker until it is forgotten, would end its successor's stream again and again.
 	Process(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ProcessRequest, ProcessResponse], error)
 }
 
@@ -74,6 +77,9 @@ type WorkerServiceServer interface {
 	// which the caller leads it). FAILED_PRECONDITION: a stream of a later term of the same cluster was here before; a
 	// leader that was paused and replaced, and wakes, must not take the worker back. The simplest workers may ignore this:
 	// what such a leader hands over does not count, and only costs their time.
+	// `worker_id` says which worker the stream is meant for. FAILED_PRECONDITION: another one has this address now. A worker
+	// that lets a new stream end the one before looks at it first; else the dispatcher, which goes on looking for a dead
+	// worker until it is forgotten, would end its successor's stream again and again.
 	Process(grpc.BidiStreamingServer[ProcessRequest, ProcessResponse]) error
 	mustEmbedUnimplementedWorkerServiceServer()
 }
