@@ -47,6 +47,10 @@ type Config struct {
 	// It counts five times where a name service answers, because such a grid is perhaps only choosing a leader.
 	Patience time.Duration
 
+	// Behind is told with each answer to a stale read how old what it shows may be, and the index of the newest journal
+	// entry in it. A leader answers with 0. nil: nobody is.
+	Behind func(age time.Duration, appliedIndex uint64)
+
 	// Log hears when the grid does not answer and when it answers again. nil: nobody does.
 	Log *slog.Logger
 
@@ -69,6 +73,9 @@ type Client struct {
 func New(cfg Config) (*Client, error) {
 	if cfg.Sender == "" {
 		cfg.Sender = "client"
+	}
+	if cfg.Behind == nil {
+		cfg.Behind = func(time.Duration, uint64) {}
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

@@ -45,6 +45,9 @@ func (c *Client) Events(ctx context.Context, request *pb.WatchEventsRequest) ite
 					return judged(err)
 				}
 				talk.answered()
+				if request.Stale {
+					c.cfg.Behind(resp.Behind.AsDuration(), resp.AppliedIndex)
+				}
 				for _, event := range resp.Events {
 					if event.Sequence <= request.Since {
 						continue

@@ -45,6 +45,9 @@ func (c *Client) List(ctx context.Context, filter *pb.ListTasksRequest) iter.Seq
 				yield(nil, err)
 				return
 			}
+			if filter.Stale {
+				c.cfg.Behind(resp.Behind.AsDuration(), resp.AppliedIndex)
+			}
 			for _, task := range resp.Tasks {
 				if !yield(task, nil) {
 					return

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -94,6 +95,7 @@ func newCallWith(cmd *cobra.Command, adjust func(*client.Config)) (c *call, end 
 	cfg := clientConfig(cmd)
 	cfg.DialOptions = secure.dial()
 	cfg.Log = log
+	cfg.Behind = sayBehind(cmd)
 	if timeout == 0 {
 		cfg.Patience = patience
 	}
@@ -108,6 +110,16 @@ func newCallWith(cmd *cobra.Command, adjust func(*client.Config)) (c *call, end 
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 	}
 	return &call{ctx: ctx, cmd: cmd, client: grid, log: log, dial: cfg.DialOptions}, func() { cancel(); stop(); grid.Close() }, nil
+}
+
+// sayBehind returns what tells a person, once, how old the answer to a stale read may be.
+func sayBehind(cmd *cobra.Command) func(time.Duration, uint64) {
+	var once sync.Once
+	return func(age time.Duration, applied uint64) {
+		once.Do(func() {
+			fmt.Fprintf(cmd.ErrOrStderr(), "taskgrid: as of at most %v ago, journal entry %d\n", age.Round(time.Millisecond), applied)
+		})
+	}
 }
 
 // clientConfig says where the flags say the grid is.

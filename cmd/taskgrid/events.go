@@ -25,6 +25,7 @@ func newEventsCommand() *cobra.Command {
 	f.Bool("follow", false, "go on as events happen, until Ctrl-C")
 	f.String("type", "", "only events of tasks of this type")
 	f.Uint64("task", 0, "only events of this task")
+	f.Bool("stale", false, "a dispatcher that does not lead may answer, and says how far behind it is; without --since from event 1 on")
 	_ = cmd.RegisterFlagCompletionFunc("type", completeTypes)
 	return cmd
 }
@@ -36,8 +37,9 @@ func events(c *call, _ []string) error {
 	request.Since, _ = f.GetUint64("since")
 	request.Type, _ = f.GetString("type")
 	request.TaskId, _ = f.GetUint64("task")
+	request.Stale, _ = f.GetBool("stale")
 	switch {
-	case f.Changed("since"):
+	case f.Changed("since"), request.Stale:
 	case follow:
 		request.FromNow = true
 	default:

@@ -100,7 +100,7 @@ func newListCommand() *cobra.Command {
 	f.Duration("older-than", 0, "only tasks that were created before this time ago (0: any)")
 	f.Bool("ascending", false, "the oldest first")
 	f.Uint("limit", 20, "at most so many (0: all)")
-	f.Bool("stale", false, "a replica that does not lead may answer")
+	f.Bool("stale", false, "a dispatcher that does not lead may answer, and says how far behind it is")
 	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(stateNames(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("type", completeTypes)
 	return cmd

@@ -36,18 +36,19 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, build("taskgrid/cmd/taskgrid", path)
 })
 
-func build(pkg, path string) error {
-	if out, err := exec.Command("go", "build", "-o", path, pkg).CombinedOutput(); err != nil {
+func build(pkg, path string, flags ...string) error {
+	args := append([]string{"build", "-o", path}, flags...)
+	if out, err := exec.Command("go", append(args, pkg)...).CombinedOutput(); err != nil {
 		return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
 	}
 	return nil
 }
 
-// Build builds a program of a test and returns its path.
-func Build(t testing.TB, pkg string) string {
+// Build builds a program, with flags of go build, and returns its path.
+func Build(t testing.TB, pkg string, flags ...string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), filepath.Base(pkg))
-	if err := build(pkg, path); err != nil {
+	if err := build(pkg, path, flags...); err != nil {
 		t.Fatal(err)
 	}
 	return path

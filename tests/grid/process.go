@@ -38,6 +38,13 @@ func (g *Grid) StartProgram(name, path string, args ...string) *Process {
 	return p
 }
 
+// StartAs starts the process again as another program, after it has ended.
+func (p *Process) StartAs(path string) {
+	p.g.t.Helper()
+	p.bin = path
+	p.Start()
+}
+
 // Args returns the arguments that it was started with.
 func (p *Process) Args() []string { return slices.Clone(p.args) }
 

@@ -299,3 +299,87 @@ func TestADataDirectoryOfAnotherIsRefusedInWords(t *testing.T) {
 		return nil
 	})
 }
+
+// TestAStaleReadSaysHowFarBehindItIs asks a dispatcher that has lost the others.
+func TestAStaleReadSaysHowFarBehindItIs(t *testing.T) {
+	t.Parallel()
+	g := grid.New(t)
+	g.Nameservice()
+	cluster := g.Dispatchers(3)
+	g.Worker("hash-1", "hash")
+	c := g.Client()
+	submitEventually(g, c, "hash", "x")
+	last := cluster.Followers()[0]
+	for _, r := range cluster.Replicas {
+		if r != last {
+			r.Kill()
+		}
+	}
+	for _, args := range [][]string{{"list"}, {"events"}} {
+		g.Eventually(args[0]+" of one that is alone", func(context.Context) error {
+			args = append(args, "--stale", "--dispatcher", last.Address, "-o", "jsonl")
+			out, stderr, code := g.Run(args...)
+			if code != 0 || out == "" || !strings.Contains(stderr, "as of at most ") || strings.Contains(stderr, "entry 0") {
+				return fmt.Errorf("exit %d: %q, %q", code, out, stderr)
+			}
+			return nil
+		})
+	}
+	if _, _, code := g.Run("list", "--dispatcher", last.Address, "--timeout", "1s"); code != 3 {
+		t.Errorf("a list that is not stale: exit %d, want 3", code)
+	}
+}
+
+// TestARollingUpgradeLosesNothing starts each of three dispatchers again as another build, under load.
+func TestARollingUpgradeLosesNothing(t *testing.T) {
+	t.Parallel()
+	g := grid.New(t)
+	g.Nameservice()
+	cluster := g.Dispatchers(3)
+	g.Worker("hash-1", "hash")
+	c := g.Client()
+	submitEventually(g, c, "hash", "x")
+	next := grid.Build(t, "taskgrid/cmd/taskgrid", "-ldflags", "-X main.version=v9.9.9")
+
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	submitted := make(chan []uint64, 1)
+	go func() {
+		var ids []uint64
+		for ctx.Err() == nil {
+			id, err := c.Submit(t.Context(), &pb.TaskSpec{Type: "hash", Payload: fmt.Sprint(len(ids))})
+			if err != nil {
+				t.Error(err)
+				break
+			}
+			ids = append(ids, id)
+		}
+		submitted <- ids
+	}()
+	want := map[string]string{"d1": "up", "d2": "up", "d3": "up"}
+	for _, r := range append(cluster.Followers(), cluster.Leader()) {
+		r.Terminate()
+		if code := r.Exited(); code != 0 {
+			t.Errorf("%s ended with %d", r.ID, code)
+		}
+		r.StartAs(next)
+		awaitMembers(g, want)
+	}
+	g.Eventually("all are of the new version", func(context.Context) error {
+		all, err := members(g)
+		for id, m := range all {
+			if m.Version != "v9.9.9" {
+				return fmt.Errorf("%s has version %q", id, m.Version)
+			}
+		}
+		return err
+	})
+	stop()
+	ids := <-submitted
+	for id, task := range waitAll(g.Context(), t, c, ids) {
+		if task.State != pb.TaskState_TASK_STATE_COMPLETED || task.Attempts != 1 {
+			t.Errorf("task %d is %v after %d attempts, want COMPLETED after 1", id, task.State, task.Attempts)
+		}
+	}
+	t.Logf("%d tasks during the upgrade", len(ids))
+}
