@@ -44,14 +44,12 @@ type Config struct {
 	// Join keeps a new node from beginning a cluster: it waits until a member adds it.
 	Join bool
 
-	// HeartbeatTimeout and ElectionTimeout are raft's. Defaults: each what the other is; 50 ms without a RaftAddress,
-	// because there is nobody to wait for; 300 ms with one, which loses about half a second when a leader dies and does
-	// not take a busy one for dead.
 	// Secure puts TLS on the connections between nodes. Default: none.
 	Secure *Secure
 
-	// HeartbeatTimeout and ElectionTimeout are raft's. Defaults: 50 ms without a RaftAddress, because there is nobody
-	// to wait for; 500 ms with one, which loses about a second when a leader dies and does not take a busy one for dead.
+	// HeartbeatTimeout and ElectionTimeout are raft's. Defaults: each what the other is; 50 ms without a RaftAddress,
+	// because there is nobody to wait for; 300 ms with one, which loses about half a second when a leader dies and does
+	// not take a busy one for dead.
 	HeartbeatTimeout, ElectionTimeout time.Duration
 
 	MaxPendingBytes int64 // how much may wait to be made durable; default 256 MiB

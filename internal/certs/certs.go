@@ -259,6 +259,7 @@ func write(path string, content []byte, owner int) (err error) {
 		mode = 0o644
 	}
 	next := path + ".new"
+	os.Remove(next) // of one that was interrupted, and perhaps not ours to write into any more
 	defer func() {
 		if err != nil {
 			os.Remove(next)

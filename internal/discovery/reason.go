@@ -13,10 +13,13 @@ import (
 // of it.
 func Reason(err error) string {
 	s, ok := status.FromError(err)
+	text := s.Message()
+	if _, why, found := strings.Cut(text, "authentication handshake failed: "); found {
+		return "no connection by TLS: " + strings.TrimRight(why, `"`)
+	}
 	if s.Code() == codes.DeadlineExceeded || errors.Is(err, context.DeadlineExceeded) {
 		return "no answer in time"
 	}
-	text := s.Message()
 	if !ok {
 		text = err.Error()
 	}
@@ -29,7 +32,7 @@ func Reason(err error) string {
 	case strings.Contains(text, "looked like an HTTP/1.1 header"):
 		return "it speaks HTTP, not gRPC"
 	case strings.Contains(text, "error reading server preface"):
-		return "it takes connections and does not answer"
+		return "it takes connections and does not answer: it may want TLS, or something else may listen there"
 	}
 	// "dial tcp 127.0.0.1:50051: connect: connection refused": the caller has said the address.
 	if i := strings.LastIndex(text, "connect: "); i >= 0 && strings.Contains(text, "dial tcp ") {

@@ -253,6 +253,45 @@ func TestTheOldComposeStartsTheGridToo(t *testing.T) {
 	}
 }
 
+func TestTheGridRunsWithTLSByOneFileMore(t *testing.T) {
+	shared(t) // has built the image
+	files := []string{"-f", "docker-compose.yml", "-f", "docker-compose.tls.yml"}
+	if _, err := exec.LookPath("docker-compose"); err == nil {
+		old, err := newProject("oldtls", append([]string{"docker-compose"}, files...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old.must(t, "config", "-q")
+	}
+	p, err := newProject("tls", append([]string{"docker", "compose"}, files...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.down)
+	p.must(t, "up", "-d", "--wait")
+	for _, e := range examples {
+		if got := p.client(t, "submit", e.taskType, e.payload, "--wait"); got != e.want {
+			t.Errorf("with TLS: submit %s %s --wait printed %q, want %q", e.taskType, e.payload, got, e.want)
+		}
+	}
+	var seen stats
+	if err := p.get("/stats", &seen); err != nil || seen.Workers.Active != 5 || len(seen.Missing) > 0 {
+		t.Errorf("with TLS: stats %+v, %v; want five active workers and nothing missing", seen, err)
+	}
+	// The same project without the file: on its network, but without certificate.
+	stranger := *p
+	stranger.command = []string{"docker", "compose"}
+	for _, verb := range [][]string{{"submit", "reverse", "x"}, {"list"}, {"workers"}, {"drain", "w"}} {
+		args := append([]string{"run", "--rm", "-T", "client"}, verb...)
+		if out, err := stranger.run(t.Context(), args...); err == nil || !strings.Contains(err.Error(), "exit status 3") {
+			t.Errorf("%s without certificate: %q, %v; want exit code 3", verb, out, err)
+		}
+	}
+	if got := p.client(t, "submit", "reverse", "still", "--wait"); got != "llits" {
+		t.Errorf("after that the grid answers %q, want llits", got)
+	}
+}
+
 // This one stops the shared grid, so it stands last: tests run in the order of the file.
 func TestEverythingEndsWellWhenStopped(t *testing.T) {
 	p := shared(t)

@@ -27,7 +27,7 @@ const patience = time.Minute
 // project is one copy of the compose project, with a name and published ports of its own.
 type project struct {
 	name       string
-	command    []string // docker compose, or docker-compose for 1.29
+	command    []string // docker compose, or docker-compose for 1.29; and -f with the files, if it is not the usual one
 	dispatcher string   // published address
 	monitoring string   // published address
 }
