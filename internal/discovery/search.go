@@ -68,9 +68,9 @@ func (s *search) Close() {
 
 func (s *search) run(ctx context.Context) {
 	var (
-		last       time.Time // when the last lookup began
-		pace       pace
-		asking     bool // a lookup is on its way
+		last   time.Time // when the last lookup began
+		pace   pace
+		asking bool // a lookup is on its way
 	)
 	if s.names == nil {
 		s.tell(view{})
