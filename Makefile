@@ -75,6 +75,10 @@ mutants: ## known mistakes, laid over our code one at a time: the tests must not
 failures: ## measure the table of docs/failures.md, in some ten minutes
 	FAILURES_ROUNDS=100 go test -count=1 -v -timeout 1h $(TESTFLAGS) -run TestHowLongFaultsTake ./tests/chaos
 
+.PHONY: kubernetes
+kubernetes: ## check deploy/kubernetes against published schemas and docker-compose.yml; needs no cluster
+	cd deploy/kubernetes/check && go vet . && go test -count=1 $(TESTFLAGS) .
+
 .PHONY: demo
 demo: ## a grid with the random test client, in a temporary folder
 	go run ./cmd/taskgrid up --client --ephemeral
