@@ -62,7 +62,8 @@ type Config struct {
 	Transport raft.Transport
 	Stores    *Stores
 
-	segmentBytes int // the size of a log file; tests have small ones
+	segmentBytes int  // the size of a log file; tests have small ones
+	newestFormat byte // of entries; tests have programs that know more, or less
 }
 
 // Stores is where raft keeps what it must not forget. Tests give memory instead of a directory.
@@ -108,6 +109,9 @@ func (c *Config) setDefaults() error {
 	}
 	if c.Service == nil {
 		c.Service = func() string { return "" }
+	}
+	if c.newestFormat == 0 {
+		c.newestFormat = entryVersion
 	}
 	if c.segmentBytes == 0 {
 		c.segmentBytes = segmentBytes

@@ -6,8 +6,9 @@ import (
 	"fmt"
 )
 
-// entryVersion is the format of the entries written by this program. It is the first byte of each entry, so that
-// a later format can be told apart before anything else is read.
+// entryVersion is the newest format of entries that this program reads and writes; it reads all before it too. It is
+// the first byte of each entry, so that a later format can be told apart before anything else is read. A leader writes
+// the newest that all members read: see Journal.writes.
 const entryVersion = 1
 
 // What an entry is for.
@@ -41,10 +42,13 @@ type entryHeader struct {
 	number  uint64
 }
 
-// newEntry returns an entry without records, with room for size bytes of them.
-func newEntry(h entryHeader, size int) []byte {
+// newEntry returns an entry of this program's format without records, with room for size bytes of them.
+func newEntry(h entryHeader, size int) []byte { return newEntryOf(entryVersion, h, size) }
+
+// newEntryOf is newEntry in a format that all members read.
+func newEntryOf(format byte, h entryHeader, size int) []byte {
 	e := make([]byte, entryHeaderSize, entryHeaderSize+size)
-	e[0], e[1] = entryVersion, h.kind
+	e[0], e[1] = format, h.kind
 	binary.BigEndian.PutUint64(e[2:], h.session)
 	binary.BigEndian.PutUint64(e[10:], h.number)
 	return e
@@ -61,15 +65,20 @@ func recordSize(n int) int {
 	return binary.MaxVarintLen32 + n
 }
 
-// decodeEntry reads an entry. The records are parts of data, appended to into[:0].
+// decodeEntry reads an entry of a format that this program knows.
 func decodeEntry(data []byte, into [][]byte) (entryHeader, [][]byte, error) {
+	return decodeEntryUpTo(entryVersion, data, into)
+}
+
+// decodeEntryUpTo reads an entry of a format from 1 to newest. The records are parts of data, appended to into[:0].
+func decodeEntryUpTo(newest byte, data []byte, into [][]byte) (entryHeader, [][]byte, error) {
 	records := into[:0]
 	if len(data) == 0 {
 		return entryHeader{}, nil, fmt.Errorf("%w: empty", errEntry)
 	}
-	if data[0] != entryVersion {
-		return entryHeader{}, nil, fmt.Errorf("entry of format version %d, this program reads version %d only: "+
-			"it was written by another version of taskgrid", data[0], entryVersion)
+	if data[0] == 0 || data[0] > newest {
+		return entryHeader{}, nil, fmt.Errorf("entry of format version %d, this program reads versions 1 to %d: "+
+			"it was written by another version of taskgrid", data[0], newest)
 	}
 	if len(data) < entryHeaderSize {
 		return entryHeader{}, nil, fmt.Errorf("%w: %d bytes, the header alone has %d", errEntry, len(data), entryHeaderSize)

@@ -21,6 +21,7 @@ type machine struct {
 	sm   StateMachine
 	fail func(error)
 
+	reads   byte   // newest format of entries
 	session uint64 // index of the opening entry applied last
 	next    uint64 // number of the entry that counts next
 	broken  error  // why nothing is applied any more
@@ -61,7 +62,7 @@ func (m *machine) Apply(l *raft.Log) any {
 }
 
 func (m *machine) apply(l *raft.Log) (any, error) {
-	h, records, err := decodeEntry(l.Data, m.records)
+	h, records, err := decodeEntryUpTo(m.reads, l.Data, m.records)
 	if err != nil {
 		return nil, err
 	}

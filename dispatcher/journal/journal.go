@@ -60,7 +60,7 @@ func Open(cfg Config, sm StateMachine) (_ *Journal, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	j.machine = &machine{sm: sm, fail: j.fail, noticed: j.noticed}
+	j.machine = &machine{sm: sm, fail: j.fail, reads: cfg.newestFormat, noticed: j.noticed}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("journal: %w", err), j.Close())

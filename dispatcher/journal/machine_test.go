@@ -32,7 +32,7 @@ func (l *logs) apply(h entryHeader, records ...string) any {
 
 func TestOnlyTheNextEntryOfTheNewestSessionCounts(t *testing.T) {
 	sm := new(book)
-	l := &logs{machine: &machine{sm: sm, fail: func(err error) { t.Error(err) }}}
+	l := &logs{machine: &machine{reads: entryVersion, sm: sm, fail: func(err error) { t.Error(err) }}}
 	void := outcome{void: true}
 	steps := []struct {
 		name    string
@@ -63,7 +63,7 @@ func TestOnlyTheNextEntryOfTheNewestSessionCounts(t *testing.T) {
 
 func TestASnapshotKeepsTheSession(t *testing.T) {
 	fail := func(err error) { t.Error(err) }
-	l := &logs{machine: &machine{sm: new(book), fail: fail}}
+	l := &logs{machine: &machine{reads: entryVersion, sm: new(book), fail: fail}}
 	l.apply(entryHeader{kind: kindOpening})
 	l.apply(entryHeader{kindRecords, 1, 0}, "a")
 	snapshot, err := l.Snapshot()
@@ -77,7 +77,7 @@ func TestASnapshotKeepsTheSession(t *testing.T) {
 	l.apply(entryHeader{kindRecords, 1, 1}, "b") // after the snapshot: not in it
 
 	sm := new(book)
-	restored := &logs{machine: &machine{sm: sm, fail: fail}, index: 2}
+	restored := &logs{machine: &machine{reads: entryVersion, sm: sm, fail: fail}, index: 2}
 	if err := restored.Restore(io.NopCloser(&sink.Buffer)); err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func (*memorySink) Cancel() error { return nil }
 func TestAnUnknownEntryStopsTheMachineForGood(t *testing.T) {
 	var failure error
 	sm := new(book)
-	l := &logs{machine: &machine{sm: sm, fail: func(err error) { failure = err }}}
+	l := &logs{machine: &machine{reads: entryVersion, sm: sm, fail: func(err error) { failure = err }}}
 	l.apply(entryHeader{kind: kindOpening})
 	e := newEntry(entryHeader{kindRecords, 1, 0}, 0)
 	e[0] = 99

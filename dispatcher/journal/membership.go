@@ -32,7 +32,7 @@ func memberError(format string, args ...any) error {
 
 // self returns what this node says of itself.
 func (j *Journal) self() Replica {
-	r := Replica{ID: j.cfg.ID, Service: j.cfg.Service(), Version: j.cfg.Version, Reads: entryVersion}
+	r := Replica{ID: j.cfg.ID, Service: j.cfg.Service(), Version: j.cfg.Version, Reads: int(j.cfg.newestFormat)}
 	if j.directory != nil {
 		r.Disk = j.directory.Disk
 	}
@@ -51,6 +51,38 @@ func (j *Journal) clusterName(known roll) string {
 		return j.directory.cluster()
 	}
 	return known.Cluster
+}
+
+// writes returns the format that a leader may write: the newest that every member has said it reads, and that of which
+// nobody has said anything yet reads the first. It never goes back: who reads less than what was written is not let in.
+func (j *Journal) writes() byte {
+	known := j.machine.known()
+	newest := int(j.cfg.newestFormat)
+	for _, m := range j.members() {
+		if m.ID != j.cfg.ID {
+			newest = min(newest, max(1, known.Replicas[m.ID].Reads))
+		}
+	}
+	return byte(max(newest, known.Format, 1))
+}
+
+// raiseFormat begins to write a newer format once all members read it. First the roll says so, in the old one: from then on
+// no older program is let in.
+func (j *Journal) raiseFormat(s *session) error {
+	format := j.writes()
+	j.mu.Lock()
+	now := s.format
+	j.mu.Unlock()
+	if format == now {
+		return nil
+	}
+	if err := j.post(notice{Format: int(format)}); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s.format = format
+	return nil
 }
 
 // openingNotice returns what a leader says at the beginning: who it is, and the name of the cluster in case it has none.
@@ -105,11 +137,15 @@ func (j *Journal) post(n notice) error {
 
 // keepRoll keeps the roll up to date while this node leads, until ctx ends: what the members say of themselves is known
 // to all.
-func (j *Journal) keepRoll(ctx context.Context) {
+func (j *Journal) keepRoll(ctx context.Context, s *session) {
 	ticker := time.NewTicker(rollInterval)
 	defer ticker.Stop()
 	for {
-		if err := j.updateRoll(); err != nil && ctx.Err() == nil {
+		err := j.updateRoll()
+		if err == nil {
+			err = j.raiseFormat(s)
+		}
+		if err != nil && ctx.Err() == nil {
 			j.cfg.Logger.Debug("journal: the roll of the members was not written, will be tried again", "error", err)
 		}
 		select {

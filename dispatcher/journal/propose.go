@@ -103,7 +103,7 @@ func (s *session) open(size int) *batch {
 		return s.waiting[n-1]
 	}
 	b := &batch{
-		entry: newEntry(entryHeader{kind: kindRecords, session: s.id, number: s.number}, max(size, min(s.lastSize, entryBytes))),
+		entry: newEntryOf(s.format, entryHeader{kind: kindRecords, session: s.id, number: s.number}, max(size, min(s.lastSize, entryBytes))),
 		began: time.Now(),
 	}
 	s.number++

@@ -56,13 +56,13 @@ func (r roll) foreign(x Replica) bool {
 	return ok && known.Disk != "" && x.Disk != "" && known.Disk != x.Disk
 }
 
-// noticeEntry returns an entry with a notice.
+// noticeEntry returns an entry with a notice. Its format is the first for ever: JSON grows by itself.
 func noticeEntry(kind byte, n notice) ([]byte, error) {
 	record, err := json.Marshal(n)
 	if err != nil {
 		return nil, err
 	}
-	return appendRecord(newEntry(entryHeader{kind: kind}, recordSize(len(record))), record), nil
+	return appendRecord(newEntryOf(1, entryHeader{kind: kind}, recordSize(len(record))), record), nil
 }
 
 // decodeNotice reads the record of a notice.

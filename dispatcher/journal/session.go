@@ -31,6 +31,7 @@ type session struct {
 	lingering *time.Timer // calls endLinger
 
 	// Guarded by Journal.mu.
+	format   byte     // of the entries to come
 	waiting  []*batch // oldest first; the newest may still grow
 	pending  int64    // bytes in them
 	number   uint64   // of the next batch
@@ -97,7 +98,7 @@ func (j *Journal) runSession(ctx context.Context) {
 	if !ok || ctx.Err() != nil {
 		return
 	}
-	s := &session{id: o.session, term: o.term, wake: make(chan struct{}, 1)}
+	s := &session{id: o.session, term: o.term, format: byte(max(1, j.machine.known().Format)), wake: make(chan struct{}, 1)}
 	s.lingering = time.AfterFunc(linger, func() { j.endLinger(s) })
 	defer s.lingering.Stop()
 	j.setSession(s)
@@ -110,7 +111,7 @@ func (j *Journal) runSession(ctx context.Context) {
 		defer close(flights)
 		j.send(ctx, s, flights)
 	})
-	wg.Go(func() { j.keepRoll(ctx) })
+	wg.Go(func() { j.keepRoll(ctx, s) })
 	wg.Go(func() { // whatever ends the session: first nobody proposes any more, and the user hears of it
 		<-ctx.Done()
 		j.setSession(nil)

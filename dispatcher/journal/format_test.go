@@ -1,0 +1,118 @@
+package journal
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// formatOf returns the format of the last entry with records in a node's log.
+func formatOf(t *testing.T, n *node) byte {
+	t.Helper()
+	last, err := n.stores.Log.LastIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ; last > 0; last-- {
+		var l raft.Log
+		if err := n.stores.Log.GetLog(last, &l); err != nil {
+			t.Fatal(err)
+		}
+		if l.Type == raft.LogCommand && l.Data[1] == kindRecords {
+			return l.Data[0]
+		}
+	}
+	t.Fatal("no entry with records")
+	return 0
+}
+
+// TestANewFormatIsWrittenOnceAllReadIt upgrades three nodes, one by one, to a program that knows a second format.
+func TestANewFormatIsWrittenOnceAllReadIt(t *testing.T) {
+	var peers []Peer
+	for i := range 3 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		peers = append(peers, Peer{ID: fmt.Sprint("d", i+1), Address: l.Addr().String()})
+		l.Close()
+	}
+	nodes, dirs := make([]*node, 3), make([]string, 3)
+	begin := func(i int, format byte) {
+		nodes[i].book = new(book)
+		nodes[i].running = start(t, Config{Directory: dirs[i], ID: peers[i].ID, Peers: peers, newestFormat: format}, nodes[i].book)
+	}
+	write := func(line string) {
+		t.Helper()
+		for range 200 { // a node that was stopped may have led
+			if _, err := leader(t, nodes).write(line); err == nil {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		t.Fatalf("%q could not be written", line)
+	}
+	for i := range nodes {
+		nodes[i], dirs[i] = new(node), t.TempDir()
+		begin(i, 1)
+	}
+	write("old")
+	for i := range nodes {
+		if got := formatOf(t, leader(t, nodes)); got != 1 {
+			t.Errorf("with %d of 3 upgraded the format is %d, want 1", i, got)
+		}
+		nodes[i].close()
+		begin(i, 2)
+		write(fmt.Sprint("upgraded ", i))
+	}
+	for range 200 {
+		write("new")
+		if formatOf(t, leader(t, nodes)) == 2 {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if got := formatOf(t, leader(t, nodes)); got != 2 {
+		t.Fatalf("with all upgraded the format is %d, want 2", got)
+	}
+	gone := 0
+	for nodes[gone] == leader(t, nodes) {
+		gone++
+	}
+	nodes[gone].close()
+	said := make(lines, 1)
+	old := new(book)
+	cfg := quick(Config{Directory: dirs[gone], ID: peers[gone].ID, Peers: peers, newestFormat: 1})
+	cfg.Logger = slog.New(slog.NewTextHandler(said, nil))
+	j, err := Open(cfg, old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, j)
+	select {
+	case <-said:
+	case <-time.After(20 * time.Second):
+		t.Error("a program that reads only the first format was not refused in words")
+	}
+	if got := old.all(); len(got) > 0 {
+		t.Errorf("it applied %q", got)
+	}
+}
+
+// lines hears of the log line that says that a program is too old.
+type lines chan bool
+
+func (l lines) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), "start it with a newer version") {
+		select {
+		case l <- true:
+		default:
+		}
+	}
+	return len(p), nil
+}
