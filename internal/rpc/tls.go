@@ -260,7 +260,7 @@ func (c transport) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInf
 
 // Info implements credentials.TransportCredentials.
 func (c transport) Info() credentials.ProtocolInfo {
-	return credentials.ProtocolInfo{SecurityProtocol: "tls", SecurityVersion: "1.3"}
+	return credentials.ProtocolInfo{SecurityProtocol: "tls"}
 }
 
 // Clone implements credentials.TransportCredentials.
