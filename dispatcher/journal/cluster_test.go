@@ -269,3 +269,37 @@ func TestAFollowerThatWasAwayCatchesUpFromASnapshot(t *testing.T) {
 		}
 	})
 }
+
+// TestANodeThatDoesNotCountYetHasNotEntered: the leader that was adding it may be lost before it is done, and then the
+// node has to ask again.
+func TestANodeThatDoesNotCountYetHasNotEntered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := startCluster(t, 3)
+		l := leader(t, nodes)
+		_, transport := raft.NewInmemTransport("d4")
+		late := &node{book: new(book), transport: &memoryTransport{InmemTransport: transport}}
+		store := raft.NewInmemStore()
+		late.running = start(t, Config{
+			ID: "d4", Join: true, Transport: late.transport,
+			Stores: &Stores{Log: store, Stable: store, Snapshots: raft.NewInmemSnapshotStore()},
+		}, late.book)
+		nodes = append(nodes, late)
+		heal(nodes)
+		for _, step := range []struct {
+			what    string
+			future  func() raft.IndexFuture
+			entered bool
+		}{
+			{"added", func() raft.IndexFuture { return l.raft.Load().AddNonvoter("d4", "d4", 0, 0) }, false},
+			{"counted", func() raft.IndexFuture { return l.raft.Load().AddVoter("d4", "d4", 0, 0) }, true},
+		} {
+			if err := step.future().Error(); err != nil {
+				t.Fatalf("%s: %v", step.what, err)
+			}
+			time.Sleep(time.Second)
+			if known := isMember(late.members(), "d4"); !known || late.Entered() != step.entered {
+				t.Errorf("once it was %s: it knows so: %t, has entered: %t; want true, %t", step.what, known, late.Entered(), step.entered)
+			}
+		}
+	})
+}

@@ -198,11 +198,16 @@ func (j *Journal) LeaderService() string {
 	return j.machine.known().Replicas[string(id)].Service
 }
 
-// Entered reports whether this node is a member, with the address that it has now, as far as it knows.
+// Entered reports whether this node is a member that counts, with the address that it has now, as far as it knows. One
+// that is being added and does not count yet is not: the leader that adds it may be lost before it has done so.
 func (j *Journal) Entered() bool {
-	for _, m := range j.members() {
-		if m.ID == j.cfg.ID {
-			return j.raft.Load() != nil && (m.Address == j.cfg.RaftAddress || j.cfg.RaftAddress == "")
+	r := j.raft.Load()
+	if r == nil {
+		return false
+	}
+	for _, m := range r.GetConfiguration().Configuration().Servers {
+		if string(m.ID) == j.cfg.ID {
+			return m.Suffrage == raft.Voter && (string(m.Address) == j.cfg.RaftAddress || j.cfg.RaftAddress == "")
 		}
 	}
 	return false
