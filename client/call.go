@@ -70,7 +70,10 @@ func (c *Client) persist(ctx context.Context, repeatable bool, try func(context.
 			return c.ended(ctx, talk.silence())
 		case <-time.After(pause):
 		case <-moved: // there is a new address; two who each name the other must not make this spin
-			time.Sleep(leastPause)
+			select {
+			case <-ctx.Done():
+			case <-time.After(leastPause):
+			}
 		}
 	}
 }
