@@ -33,6 +33,7 @@ type Dispatcher struct {
 	inherited uint64          // the last event from before this leadership, or the last one
 	view      *core.View
 	lanes     map[core.Link]*lane  // open streams to workers
+	patient   []*lane              // have only what may wait for something to go with
 	waiters   map[uint64][]*waiter // by task
 	callers   map[*waiter]struct{} // between await and leave
 	reserved  int                  // tasks being submitted: proposed and not yet applied
@@ -131,7 +132,11 @@ func (d *Dispatcher) passOn() {
 	}
 	d.proposeOwed()
 	for _, link := range links {
-		if l := d.lanes[link]; l != nil {
+		switch l := d.lanes[link]; {
+		case l == nil:
+		case d.scheduler.Patient(link):
+			d.patient = append(d.patient, l)
+		default:
 			signal(l.wake)
 		}
 	}
@@ -139,6 +144,16 @@ func (d *Dispatcher) passOn() {
 		d.armed = due
 		signal(d.rearm)
 	}
+}
+
+// hurryPatient sends what waits for something to go with: at each tick, and whenever a worker has changed, because one
+// that drains waits for it.
+func (d *Dispatcher) hurryPatient() {
+	for _, l := range d.patient {
+		signal(l.wake)
+	}
+	clear(d.patient)
+	d.patient = d.patient[:0]
 }
 
 // proposeBytes is about how much one call to the journal carries, in bytes. A call becomes one entry, and raft sends a

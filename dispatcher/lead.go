@@ -119,6 +119,7 @@ func (d *Dispatcher) tick() time.Duration {
 	d.step(func(s *core.Scheduler) {
 		d.armed = time.Time{}
 		s.Tick()
+		d.hurryPatient()
 	})
 	if still := d.takeStill(); still > 0 {
 		d.log.Warn("this process stood still; workers that hung up meanwhile may come back with what they run", "for", still.String())
@@ -154,6 +155,7 @@ func (d *Dispatcher) updateWorkers() bool {
 		for _, id := range gone {
 			s.RemoveWorker(id)
 		}
+		d.hurryPatient()
 	})
 }
 

@@ -3,6 +3,7 @@ package nameservice
 import (
 	"context"
 	"errors"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -77,29 +78,30 @@ func checkFilter(taskType string) error {
 	return checkName("type", taskType, maxType, typeCharacters)
 }
 
-func toWorkers(workers []Worker) []*pb.Worker {
-	all := make([]*pb.Worker, len(workers))
-	for i := range workers {
-		all[i] = toWorker(&workers[i])
-	}
-	return all
+// wholeWorker is a pb.Worker and what it points to, in one piece of memory.
+type wholeWorker struct {
+	pb.Worker
+	heard, registered timestamppb.Timestamp
 }
 
-func toWorker(w *Worker) *pb.Worker {
-	return &pb.Worker{
-		WorkerId:       w.ID,
-		Types:          w.Types,
-		Address:        w.Address,
-		Capacity:       w.Capacity,
-		Labels:         w.Labels,
-		State:          toState(w.State),
-		LastHeartbeat:  timestamppb.New(w.LastHeartbeat),
-		Running:        w.Running,
-		LeaseId:        w.Lease,
-		Version:        w.Version,
-		RegisteredTime: timestamppb.New(w.Registered),
-		Load:           w.Load,
+func toWorkers(workers []Worker) []*pb.Worker {
+	all, list := make([]wholeWorker, len(workers)), make([]*pb.Worker, len(workers))
+	for i := range workers {
+		w, p := &workers[i], &all[i]
+		p.WorkerId, p.Types, p.Address, p.Capacity = w.ID, w.Types, w.Address, w.Capacity
+		p.Labels, p.State, p.Version, p.LeaseId = w.Labels, toState(w.State), w.Version, w.Lease
+		p.Running, p.Load = w.Running, w.Load
+		p.LastHeartbeat = setTime(&p.heard, w.LastHeartbeat)
+		p.RegisteredTime = setTime(&p.registered, w.Registered)
+		list[i] = &p.Worker
 	}
+	return list
+}
+
+// setTime returns to, set to a time.
+func setTime(to *timestamppb.Timestamp, t time.Time) *timestamppb.Timestamp {
+	to.Seconds, to.Nanos = t.Unix(), int32(t.Nanosecond())
+	return to
 }
 
 func toInstances(instances []Instance) []*pb.ServiceInstance {

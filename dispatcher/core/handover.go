@@ -80,7 +80,12 @@ func (s *Scheduler) pick(q *queue, t *Task) *worker {
 	ready := 0
 	next := ghost{t.ID, s.nextToken(t)}
 	for _, w := range q.workers {
-		if _, haunted := w.ghosts[next]; haunted || !w.ready(q, s.now) {
+		if len(w.ghosts) > 0 {
+			if _, haunted := w.ghosts[next]; haunted {
+				continue
+			}
+		}
+		if !w.ready(q, s.now) {
 			continue
 		}
 		if best != nil && w.tried(t) != best.tried(t) {

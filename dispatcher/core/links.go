@@ -249,7 +249,7 @@ func (s *Scheduler) unlink(w *worker, why string) {
 		return
 	}
 	delete(s.byLink, w.link)
-	w.link, w.outbox = 0, nil
+	w.link, w.outbox, w.patient = 0, nil, false
 	s.abandon(w, why)
 	clear(w.ghosts)
 	w.slow = 0

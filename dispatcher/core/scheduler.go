@@ -106,7 +106,7 @@ func (s *Scheduler) Begin(now time.Time) { s.now = now }
 func (s *Scheduler) Hurry() bool { return s.hurry }
 
 // Take returns what the scheduler wants proposed, in order, and the links that have something to send, since the last
-// call.
+// call: a link again when what it has is no longer Patient.
 func (s *Scheduler) Take() (records [][]byte, send []Link) {
 	records, s.records, s.hurry = s.records, nil, false
 	for _, w := range s.outgoing {
@@ -125,8 +125,16 @@ func (s *Scheduler) Outbox(link Link, room []Message) []Message {
 		return nil
 	}
 	out := w.outbox
-	w.outbox = room[:0]
+	w.outbox, w.patient = room[:0], false
 	return out
+}
+
+// Patient tells whether all that is to be sent on a link are acknowledgements, and the worker does not drain. They need
+// not go before something else does: all they do there is to let go of an outcome, and a message of its own costs both
+// sides as much as an assignment.
+func (s *Scheduler) Patient(link Link) bool {
+	w := s.byLink[link]
+	return w != nil && w.patient && w.info.State == WorkerActive
 }
 
 // Wake returns when Tick is to be called at the latest.
@@ -304,7 +312,8 @@ func (s *Scheduler) send(w *worker, msg Message) {
 	if w.link == 0 {
 		return
 	}
-	if len(w.outbox) == 0 {
+	if first := len(w.outbox) == 0; first || w.patient && msg.Kind != Acknowledge {
+		w.patient = first && msg.Kind == Acknowledge
 		s.outgoing = append(s.outgoing, w)
 	}
 	w.outbox = append(w.outbox, msg)

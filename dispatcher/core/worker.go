@@ -81,6 +81,7 @@ type worker struct {
 	slow      int               // flights and ghosts that are not known to be short
 	fullUntil time.Time         // it refused for capacity: nothing new before
 	outbox    []Message
+	patient   bool // there are only acknowledgements in it
 
 	completed, failed uint64
 }
@@ -164,7 +165,8 @@ func (w *worker) limitAlone(i int) int {
 
 // ready tells whether the worker may be handed a task of q now.
 func (w *worker) ready(q *queue, now time.Time) bool {
-	return w.link != 0 && w.info.State == WorkerActive && w.assigned() < w.limit(q) && !now.Before(w.fullUntil) &&
+	held := w.assigned()
+	return w.link != 0 && w.info.State == WorkerActive && (held < w.info.Capacity || held < w.limit(q)) && !now.Before(w.fullUntil) &&
 		(w.breaking == BreakerClosed || w.breaking == BreakerHalfOpen && w.probe == nil)
 }
 

@@ -46,8 +46,10 @@ func Sender(ctx context.Context) string {
 }
 
 func withIncomingID(ctx context.Context) context.Context {
-	md, _ := metadata.FromIncomingContext(ctx)
-	who := identity{requestID: first(md[requestIDKey]), sender: first(md[senderKey])}
+	who := identity{
+		requestID: first(metadata.ValueFromIncomingContext(ctx, requestIDKey)),
+		sender:    first(metadata.ValueFromIncomingContext(ctx, senderKey)),
+	}
 	if who.requestID == "" {
 		who.requestID = NewRequestID()
 	}

@@ -36,6 +36,11 @@ const (
 	// connectTimeout is how long a connection may take until it has said that it speaks HTTP/2.
 	connectTimeout = 5 * time.Second
 
+	// streamWorkers goroutines serve calls, one after the other, so that their stacks are as large as a call needs; a
+	// fresh goroutine grows its stack anew, which is a tenth of what a short call costs. More calls at the same time get
+	// goroutines of their own.
+	streamWorkers = 64
+
 	// A connection that is silent is probed, by the server after serverProbe, by the client after clientProbe (grpc-go
 	// allows it no less), and is given up when the probe stays unanswered for probeTimeout. On Linux grpc-go also sets
 	// the last one as TCP_USER_TIMEOUT: data that is not acknowledged for so long ends the connection. That is how a
@@ -56,6 +61,7 @@ func NewServer(extra ...grpc.ServerOption) (*Server, *health.Server) {
 		grpc.MaxRecvMsgSize(MaxMessage),
 		grpc.MaxSendMsgSize(MaxMessage),
 		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.NumStreamWorkers(streamWorkers),
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(connectionWindow),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: serverProbe, Timeout: probeTimeout}),
