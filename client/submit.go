@@ -5,10 +5,12 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
+	"time"
 	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"taskgrid/internal/rpc"
 	pb "taskgrid/proto/taskgrid/v1"
@@ -84,14 +86,35 @@ func (c *Client) submitBatch(ctx context.Context, batch *pb.SubmitTasksRequest, 
 // look at its State.
 func (c *Client) Run(ctx context.Context, spec *pb.TaskSpec) (*pb.Task, error) {
 	ctx = withRequestID(ctx)
-	id, err := c.Submit(ctx, spec)
-	if err != nil {
-		return nil, err
+	id, task, err := c.submitAndWait(ctx, spec)
+	if task != nil || err != nil {
+		return task, err
 	}
 	for task, err := range c.Wait(ctx, id) {
 		return task, err
 	}
 	return nil, fmt.Errorf("task %d: the wait ended without it", id) // cannot be: Wait yields each id or an error
+}
+
+// runWait is how long Run lets the answer to its submission wait for the end of the task; most end sooner, and then one
+// call did it all. It is well below tryTimeout.
+const runWait = 5 * time.Second
+
+// submitAndWait submits a task and returns its id, and the task if it ended meanwhile.
+func (c *Client) submitAndWait(ctx context.Context, spec *pb.TaskSpec) (uint64, *pb.Task, error) {
+	if err := sendable(spec); err != nil {
+		return 0, nil, &RefusedError{Code: codes.InvalidArgument, Message: err.Error(), RequestID: rpc.RequestID(ctx)}
+	}
+	req := &pb.SubmitTasksRequest{Tasks: []*pb.TaskSpec{withKey(spec)}, Wait: durationpb.New(runWait)}
+	resp, err := ask(ctx, c, true, c.dispatcher.SubmitTasks, req)
+	if err != nil {
+		return 0, nil, err
+	}
+	if len(resp.Results) != 1 {
+		return 0, nil, fmt.Errorf("dispatcher answered for %d tasks instead of 1", len(resp.Results))
+	}
+	r := resp.Results[0]
+	return r.Id, r.Task, refusedTask(ctx, r.Error)
 }
 
 // withKey returns the task with an idempotency key, a new one unless the caller chose one.

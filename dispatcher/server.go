@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -19,6 +20,9 @@ const (
 	maxGet   = 1_000  // tasks read at once
 )
 
+// maxWait is how long a submission may wait for the ends of its tasks.
+const maxWait = time.Minute
+
 // Server is the gRPC face of a Dispatcher.
 type Server struct {
 	pb.UnimplementedDispatcherServer
@@ -33,10 +37,17 @@ func (s *Server) SubmitTasks(ctx context.Context, req *pb.SubmitTasksRequest) (*
 	if err := checkCount("tasks", len(req.GetTasks()), maxBatch); err != nil {
 		return nil, err
 	}
+	wait := req.GetWait().AsDuration()
+	if wait < 0 || wait > maxWait {
+		return nil, status.Errorf(codes.InvalidArgument, "wait: %v: must be 0 to %v", wait, maxWait)
+	}
 	requestID := rpc.RequestID(ctx)
 	subs := submissionsOf(len(req.GetTasks()), func(i int) core.Spec { return specOf(req.GetTasks()[i], requestID) })
 	if err := s.submitAll(ctx, subs); err != nil {
 		return nil, err
+	}
+	if wait > 0 {
+		s.d.awaitSubmitted(ctx, subs, wait)
 	}
 	resp := &pb.SubmitTasksResponse{Results: make([]*pb.SubmitResult, 0, len(subs))}
 	for _, sub := range subs {

@@ -1,7 +1,12 @@
 package dispatcher
 
 import (
+	"context"
+	"time"
+
 	"taskgrid/dispatcher/core"
+	"taskgrid/internal/rpc"
+	pb "taskgrid/proto/taskgrid/v1"
 )
 
 // waiter is somebody who wants to know when tasks become terminal. All of it is guarded by the Dispatcher's lock but
@@ -102,3 +107,51 @@ func (d *Dispatcher) dismissWaiters() {
 	}
 	clear(d.waiters)
 }
+
+// awaitSubmitted waits until all accepted tasks have ended, at most for so long, and puts those that have ended into their
+// results. When this replica ceases to lead, or ctx ends, it waits no longer: that the tasks are accepted is true anyhow.
+func (d *Dispatcher) awaitSubmitted(ctx context.Context, subs []*submission, wait time.Duration) {
+	ids := make([]uint64, 0, len(subs))
+	for _, s := range subs {
+		if s.task != nil {
+			ids = append(ids, s.task.ID)
+		}
+	}
+	w := newWaiter()
+	if unknown, leading := d.await(w, ids); len(unknown) > 0 || !leading {
+		return // forgotten already, or for the next leader to tell
+	}
+	defer d.leave(w)
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	ended := make(map[uint64]*core.Task, len(ids))
+	for {
+		ready, waiting, over := d.take(w)
+		for _, t := range ready {
+			ended[t.ID] = t
+		}
+		if over || waiting == 0 {
+			break
+		}
+		select {
+		case <-w.wake:
+			continue
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		break
+	}
+	size := int64(0)
+	for _, s := range subs {
+		if s.task == nil || ended[s.task.ID] == nil {
+			continue
+		}
+		if size += int64(len(s.spec.Payload)+len(ended[s.task.ID].Result)) + taskOverhead; size > rpc.MaxMessage/2 {
+			break
+		}
+		s.result.Task = taskOf(ended[s.task.ID], pb.TaskView_TASK_VIEW_FULL, 0)
+	}
+}
+
+// taskOverhead is about what a task takes in a message beside its texts, with a history of some steps.
+const taskOverhead = 1 << 10

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"taskgrid/client"
@@ -326,6 +327,43 @@ func TestTheLibraryTellsARefusal(t *testing.T) {
 		var refused *client.RefusedError
 		if !errors.As(err, &refused) || refused.Code != codes.FailedPrecondition {
 			t.Errorf("got %v, want FAILED_PRECONDITION", err)
+		}
+	})
+}
+
+func TestASubmissionMayWaitForTheEndsOfItsTasks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, d := Start(t, "reverse", "wait")
+		submit := func(wait time.Duration) (*pb.SubmitTasksResponse, time.Duration, error) {
+			began := time.Now()
+			resp, err := d.API().SubmitTasks(g.Context(), &pb.SubmitTasksRequest{Wait: durationpb.New(wait), Tasks: []*pb.TaskSpec{
+				{Type: "reverse", Payload: "hello"}, {Type: "unheard-of"}, {Type: "wait", Payload: "3"}}})
+			return resp, time.Since(began), err
+		}
+		resp, took, err := submit(2 * time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if end := resp.Results[0].Task; end.GetResult() != "olleh" || end.GetPayload() != "hello" || len(end.GetHistory()) == 0 {
+			t.Errorf("the task that ended: got %v, want it whole, with result olleh", end)
+		}
+		if resp.Results[1].Error == nil || resp.Results[1].Task != nil {
+			t.Errorf("the task of an unknown type: got %v, want an error", resp.Results[1])
+		}
+		if r := resp.Results[2]; r.Id == 0 || r.Task != nil {
+			t.Errorf("the task that takes longer: got %v, want its id alone", r)
+		}
+		if took < 2*time.Second || took > 2100*time.Millisecond {
+			t.Errorf("the answer took %v, want the 2s that were asked for", took)
+		}
+		resp, took, err = submit(time.Minute)
+		if err != nil || resp.Results[2].Task.GetResult() != "waited 3s" || took > 6*time.Second {
+			t.Errorf("with a minute: got %v after %v (%v), want all ends as soon as they are there", resp, took, err)
+		}
+		for _, wait := range []time.Duration{-time.Second, time.Minute + 1} {
+			if _, _, err := submit(wait); status.Code(err) != codes.InvalidArgument {
+				t.Errorf("wait %v: got %v, want INVALID_ARGUMENT", wait, err)
+			}
 		}
 	})
 }

@@ -185,7 +185,10 @@ func (x *TaskError) GetMessage() string {
 type SubmitTasksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 10,000.
-	Tasks         []*TaskSpec `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	Tasks []*TaskSpec `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// How long the answer may wait for all of the accepted tasks to end, at most a minute. Absent: it comes as soon as they
+	// are on disk. Spares a caller with one short task the WaitTasks call.
+	Wait          *durationpb.Duration `protobuf:"bytes,2,opt,name=wait,proto3" json:"wait,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -223,6 +226,13 @@ func (*SubmitTasksRequest) Descriptor() ([]byte, []int) {
 func (x *SubmitTasksRequest) GetTasks() []*TaskSpec {
 	if x != nil {
 		return x.Tasks
+	}
+	return nil
+}
+
+func (x *SubmitTasksRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
 	}
 	return nil
 }
@@ -283,7 +293,10 @@ type SubmitResult struct {
 	// RESOURCE_EXHAUSTED (the queue is full: nothing is accepted and then dropped).
 	Error *TaskError `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
 	// True when the idempotency key had been seen: the id is that of the earlier submission.
-	Duplicate     bool `protobuf:"varint,3,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
+	Duplicate bool `protobuf:"varint,3,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
+	// The task in the FULL view, if it ended within SubmitTasksRequest.wait and fits the answer. Absent otherwise: WaitTasks
+	// tells of its end.
+	Task          *Task `protobuf:"bytes,4,opt,name=task,proto3" json:"task,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -337,6 +350,13 @@ func (x *SubmitResult) GetDuplicate() bool {
 		return x.Duplicate
 	}
 	return false
+}
+
+func (x *SubmitResult) GetTask() *Task {
+	if x != nil {
+		return x.Task
+	}
+	return nil
 }
 
 // RunTasksRequest carries tasks.
@@ -2477,15 +2497,17 @@ const file_taskgrid_v1_dispatcher_proto_rawDesc = "" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\"9\n" +
 	"\tTaskError\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage\"A\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"p\n" +
 	"\x12SubmitTasksRequest\x12+\n" +
-	"\x05tasks\x18\x01 \x03(\v2\x15.taskgrid.v1.TaskSpecR\x05tasks\"J\n" +
+	"\x05tasks\x18\x01 \x03(\v2\x15.taskgrid.v1.TaskSpecR\x05tasks\x12-\n" +
+	"\x04wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"J\n" +
 	"\x13SubmitTasksResponse\x123\n" +
-	"\aresults\x18\x01 \x03(\v2\x19.taskgrid.v1.SubmitResultR\aresults\"j\n" +
+	"\aresults\x18\x01 \x03(\v2\x19.taskgrid.v1.SubmitResultR\aresults\"\x91\x01\n" +
 	"\fSubmitResult\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12,\n" +
 	"\x05error\x18\x02 \x01(\v2\x16.taskgrid.v1.TaskErrorR\x05error\x12\x1c\n" +
-	"\tduplicate\x18\x03 \x01(\bR\tduplicate\"=\n" +
+	"\tduplicate\x18\x03 \x01(\bR\tduplicate\x12%\n" +
+	"\x04task\x18\x04 \x01(\v2\x11.taskgrid.v1.TaskR\x04task\"=\n" +
 	"\x0fRunTasksRequest\x12*\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x14.taskgrid.v1.RunTaskR\x05tasks\"F\n" +
 	"\aRunTask\x12\x10\n" +
@@ -2714,83 +2736,85 @@ var file_taskgrid_v1_dispatcher_proto_goTypes = []any{
 	(*WorkerLink)(nil),                  // 34: taskgrid.v1.WorkerLink
 	nil,                                 // 35: taskgrid.v1.DispatcherGetStatusResponse.OdditiesEntry
 	(*TaskSpec)(nil),                    // 36: taskgrid.v1.TaskSpec
-	(*Task)(nil),                        // 37: taskgrid.v1.Task
-	(TaskView)(0),                       // 38: taskgrid.v1.TaskView
-	(TaskState)(0),                      // 39: taskgrid.v1.TaskState
-	(*timestamppb.Timestamp)(nil),       // 40: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),         // 41: google.protobuf.Duration
+	(*durationpb.Duration)(nil),         // 37: google.protobuf.Duration
+	(*Task)(nil),                        // 38: taskgrid.v1.Task
+	(TaskView)(0),                       // 39: taskgrid.v1.TaskView
+	(TaskState)(0),                      // 40: taskgrid.v1.TaskState
+	(*timestamppb.Timestamp)(nil),       // 41: google.protobuf.Timestamp
 	(*Worker)(nil),                      // 42: taskgrid.v1.Worker
 }
 var file_taskgrid_v1_dispatcher_proto_depIdxs = []int32{
 	36, // 0: taskgrid.v1.SubmitTasksRequest.tasks:type_name -> taskgrid.v1.TaskSpec
-	5,  // 1: taskgrid.v1.SubmitTasksResponse.results:type_name -> taskgrid.v1.SubmitResult
-	2,  // 2: taskgrid.v1.SubmitResult.error:type_name -> taskgrid.v1.TaskError
-	7,  // 3: taskgrid.v1.RunTasksRequest.tasks:type_name -> taskgrid.v1.RunTask
-	36, // 4: taskgrid.v1.RunTask.spec:type_name -> taskgrid.v1.TaskSpec
-	9,  // 5: taskgrid.v1.RunTasksResponse.acks:type_name -> taskgrid.v1.RunAck
-	37, // 6: taskgrid.v1.RunTasksResponse.finished:type_name -> taskgrid.v1.Task
-	5,  // 7: taskgrid.v1.RunAck.result:type_name -> taskgrid.v1.SubmitResult
-	37, // 8: taskgrid.v1.GetTaskResponse.task:type_name -> taskgrid.v1.Task
-	38, // 9: taskgrid.v1.GetTasksRequest.view:type_name -> taskgrid.v1.TaskView
-	37, // 10: taskgrid.v1.GetTasksResponse.tasks:type_name -> taskgrid.v1.Task
-	38, // 11: taskgrid.v1.WaitTasksRequest.view:type_name -> taskgrid.v1.TaskView
-	37, // 12: taskgrid.v1.WaitTasksResponse.tasks:type_name -> taskgrid.v1.Task
-	39, // 13: taskgrid.v1.ListTasksRequest.states:type_name -> taskgrid.v1.TaskState
-	40, // 14: taskgrid.v1.ListTasksRequest.created_after:type_name -> google.protobuf.Timestamp
-	40, // 15: taskgrid.v1.ListTasksRequest.created_before:type_name -> google.protobuf.Timestamp
-	38, // 16: taskgrid.v1.ListTasksRequest.view:type_name -> taskgrid.v1.TaskView
-	37, // 17: taskgrid.v1.ListTasksResponse.tasks:type_name -> taskgrid.v1.Task
-	41, // 18: taskgrid.v1.ListTasksResponse.behind:type_name -> google.protobuf.Duration
-	20, // 19: taskgrid.v1.CancelTasksResponse.results:type_name -> taskgrid.v1.CancelResult
-	2,  // 20: taskgrid.v1.CancelResult.error:type_name -> taskgrid.v1.TaskError
-	23, // 21: taskgrid.v1.RetryTasksResponse.results:type_name -> taskgrid.v1.RetryResult
-	2,  // 22: taskgrid.v1.RetryResult.error:type_name -> taskgrid.v1.TaskError
-	26, // 23: taskgrid.v1.WatchEventsResponse.events:type_name -> taskgrid.v1.Event
-	41, // 24: taskgrid.v1.WatchEventsResponse.behind:type_name -> google.protobuf.Duration
-	40, // 25: taskgrid.v1.Event.time:type_name -> google.protobuf.Timestamp
-	27, // 26: taskgrid.v1.Event.task:type_name -> taskgrid.v1.TaskEvent
-	28, // 27: taskgrid.v1.Event.worker:type_name -> taskgrid.v1.WorkerEvent
-	39, // 28: taskgrid.v1.TaskEvent.from:type_name -> taskgrid.v1.TaskState
-	39, // 29: taskgrid.v1.TaskEvent.to:type_name -> taskgrid.v1.TaskState
-	41, // 30: taskgrid.v1.DispatcherGetStatusResponse.uptime:type_name -> google.protobuf.Duration
-	31, // 31: taskgrid.v1.DispatcherGetStatusResponse.raft:type_name -> taskgrid.v1.RaftStatus
-	32, // 32: taskgrid.v1.DispatcherGetStatusResponse.tasks:type_name -> taskgrid.v1.TaskCounts
-	33, // 33: taskgrid.v1.DispatcherGetStatusResponse.types:type_name -> taskgrid.v1.TypeStatus
-	34, // 34: taskgrid.v1.DispatcherGetStatusResponse.workers:type_name -> taskgrid.v1.WorkerLink
-	35, // 35: taskgrid.v1.DispatcherGetStatusResponse.oddities:type_name -> taskgrid.v1.DispatcherGetStatusResponse.OdditiesEntry
-	41, // 36: taskgrid.v1.TaskCounts.processing_time:type_name -> google.protobuf.Duration
-	41, // 37: taskgrid.v1.TaskCounts.queue_time:type_name -> google.protobuf.Duration
-	32, // 38: taskgrid.v1.TypeStatus.tasks:type_name -> taskgrid.v1.TaskCounts
-	41, // 39: taskgrid.v1.TypeStatus.p50:type_name -> google.protobuf.Duration
-	41, // 40: taskgrid.v1.TypeStatus.p95:type_name -> google.protobuf.Duration
-	41, // 41: taskgrid.v1.TypeStatus.p99:type_name -> google.protobuf.Duration
-	42, // 42: taskgrid.v1.WorkerLink.worker:type_name -> taskgrid.v1.Worker
-	0,  // 43: taskgrid.v1.WorkerLink.breaker:type_name -> taskgrid.v1.BreakerState
-	3,  // 44: taskgrid.v1.Dispatcher.SubmitTasks:input_type -> taskgrid.v1.SubmitTasksRequest
-	6,  // 45: taskgrid.v1.Dispatcher.RunTasks:input_type -> taskgrid.v1.RunTasksRequest
-	10, // 46: taskgrid.v1.Dispatcher.GetTask:input_type -> taskgrid.v1.GetTaskRequest
-	12, // 47: taskgrid.v1.Dispatcher.GetTasks:input_type -> taskgrid.v1.GetTasksRequest
-	14, // 48: taskgrid.v1.Dispatcher.WaitTasks:input_type -> taskgrid.v1.WaitTasksRequest
-	16, // 49: taskgrid.v1.Dispatcher.ListTasks:input_type -> taskgrid.v1.ListTasksRequest
-	18, // 50: taskgrid.v1.Dispatcher.CancelTasks:input_type -> taskgrid.v1.CancelTasksRequest
-	21, // 51: taskgrid.v1.Dispatcher.RetryTasks:input_type -> taskgrid.v1.RetryTasksRequest
-	24, // 52: taskgrid.v1.Dispatcher.WatchEvents:input_type -> taskgrid.v1.WatchEventsRequest
-	29, // 53: taskgrid.v1.Dispatcher.GetStatus:input_type -> taskgrid.v1.DispatcherGetStatusRequest
-	4,  // 54: taskgrid.v1.Dispatcher.SubmitTasks:output_type -> taskgrid.v1.SubmitTasksResponse
-	8,  // 55: taskgrid.v1.Dispatcher.RunTasks:output_type -> taskgrid.v1.RunTasksResponse
-	11, // 56: taskgrid.v1.Dispatcher.GetTask:output_type -> taskgrid.v1.GetTaskResponse
-	13, // 57: taskgrid.v1.Dispatcher.GetTasks:output_type -> taskgrid.v1.GetTasksResponse
-	15, // 58: taskgrid.v1.Dispatcher.WaitTasks:output_type -> taskgrid.v1.WaitTasksResponse
-	17, // 59: taskgrid.v1.Dispatcher.ListTasks:output_type -> taskgrid.v1.ListTasksResponse
-	19, // 60: taskgrid.v1.Dispatcher.CancelTasks:output_type -> taskgrid.v1.CancelTasksResponse
-	22, // 61: taskgrid.v1.Dispatcher.RetryTasks:output_type -> taskgrid.v1.RetryTasksResponse
-	25, // 62: taskgrid.v1.Dispatcher.WatchEvents:output_type -> taskgrid.v1.WatchEventsResponse
-	30, // 63: taskgrid.v1.Dispatcher.GetStatus:output_type -> taskgrid.v1.DispatcherGetStatusResponse
-	54, // [54:64] is the sub-list for method output_type
-	44, // [44:54] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	37, // 1: taskgrid.v1.SubmitTasksRequest.wait:type_name -> google.protobuf.Duration
+	5,  // 2: taskgrid.v1.SubmitTasksResponse.results:type_name -> taskgrid.v1.SubmitResult
+	2,  // 3: taskgrid.v1.SubmitResult.error:type_name -> taskgrid.v1.TaskError
+	38, // 4: taskgrid.v1.SubmitResult.task:type_name -> taskgrid.v1.Task
+	7,  // 5: taskgrid.v1.RunTasksRequest.tasks:type_name -> taskgrid.v1.RunTask
+	36, // 6: taskgrid.v1.RunTask.spec:type_name -> taskgrid.v1.TaskSpec
+	9,  // 7: taskgrid.v1.RunTasksResponse.acks:type_name -> taskgrid.v1.RunAck
+	38, // 8: taskgrid.v1.RunTasksResponse.finished:type_name -> taskgrid.v1.Task
+	5,  // 9: taskgrid.v1.RunAck.result:type_name -> taskgrid.v1.SubmitResult
+	38, // 10: taskgrid.v1.GetTaskResponse.task:type_name -> taskgrid.v1.Task
+	39, // 11: taskgrid.v1.GetTasksRequest.view:type_name -> taskgrid.v1.TaskView
+	38, // 12: taskgrid.v1.GetTasksResponse.tasks:type_name -> taskgrid.v1.Task
+	39, // 13: taskgrid.v1.WaitTasksRequest.view:type_name -> taskgrid.v1.TaskView
+	38, // 14: taskgrid.v1.WaitTasksResponse.tasks:type_name -> taskgrid.v1.Task
+	40, // 15: taskgrid.v1.ListTasksRequest.states:type_name -> taskgrid.v1.TaskState
+	41, // 16: taskgrid.v1.ListTasksRequest.created_after:type_name -> google.protobuf.Timestamp
+	41, // 17: taskgrid.v1.ListTasksRequest.created_before:type_name -> google.protobuf.Timestamp
+	39, // 18: taskgrid.v1.ListTasksRequest.view:type_name -> taskgrid.v1.TaskView
+	38, // 19: taskgrid.v1.ListTasksResponse.tasks:type_name -> taskgrid.v1.Task
+	37, // 20: taskgrid.v1.ListTasksResponse.behind:type_name -> google.protobuf.Duration
+	20, // 21: taskgrid.v1.CancelTasksResponse.results:type_name -> taskgrid.v1.CancelResult
+	2,  // 22: taskgrid.v1.CancelResult.error:type_name -> taskgrid.v1.TaskError
+	23, // 23: taskgrid.v1.RetryTasksResponse.results:type_name -> taskgrid.v1.RetryResult
+	2,  // 24: taskgrid.v1.RetryResult.error:type_name -> taskgrid.v1.TaskError
+	26, // 25: taskgrid.v1.WatchEventsResponse.events:type_name -> taskgrid.v1.Event
+	37, // 26: taskgrid.v1.WatchEventsResponse.behind:type_name -> google.protobuf.Duration
+	41, // 27: taskgrid.v1.Event.time:type_name -> google.protobuf.Timestamp
+	27, // 28: taskgrid.v1.Event.task:type_name -> taskgrid.v1.TaskEvent
+	28, // 29: taskgrid.v1.Event.worker:type_name -> taskgrid.v1.WorkerEvent
+	40, // 30: taskgrid.v1.TaskEvent.from:type_name -> taskgrid.v1.TaskState
+	40, // 31: taskgrid.v1.TaskEvent.to:type_name -> taskgrid.v1.TaskState
+	37, // 32: taskgrid.v1.DispatcherGetStatusResponse.uptime:type_name -> google.protobuf.Duration
+	31, // 33: taskgrid.v1.DispatcherGetStatusResponse.raft:type_name -> taskgrid.v1.RaftStatus
+	32, // 34: taskgrid.v1.DispatcherGetStatusResponse.tasks:type_name -> taskgrid.v1.TaskCounts
+	33, // 35: taskgrid.v1.DispatcherGetStatusResponse.types:type_name -> taskgrid.v1.TypeStatus
+	34, // 36: taskgrid.v1.DispatcherGetStatusResponse.workers:type_name -> taskgrid.v1.WorkerLink
+	35, // 37: taskgrid.v1.DispatcherGetStatusResponse.oddities:type_name -> taskgrid.v1.DispatcherGetStatusResponse.OdditiesEntry
+	37, // 38: taskgrid.v1.TaskCounts.processing_time:type_name -> google.protobuf.Duration
+	37, // 39: taskgrid.v1.TaskCounts.queue_time:type_name -> google.protobuf.Duration
+	32, // 40: taskgrid.v1.TypeStatus.tasks:type_name -> taskgrid.v1.TaskCounts
+	37, // 41: taskgrid.v1.TypeStatus.p50:type_name -> google.protobuf.Duration
+	37, // 42: taskgrid.v1.TypeStatus.p95:type_name -> google.protobuf.Duration
+	37, // 43: taskgrid.v1.TypeStatus.p99:type_name -> google.protobuf.Duration
+	42, // 44: taskgrid.v1.WorkerLink.worker:type_name -> taskgrid.v1.Worker
+	0,  // 45: taskgrid.v1.WorkerLink.breaker:type_name -> taskgrid.v1.BreakerState
+	3,  // 46: taskgrid.v1.Dispatcher.SubmitTasks:input_type -> taskgrid.v1.SubmitTasksRequest
+	6,  // 47: taskgrid.v1.Dispatcher.RunTasks:input_type -> taskgrid.v1.RunTasksRequest
+	10, // 48: taskgrid.v1.Dispatcher.GetTask:input_type -> taskgrid.v1.GetTaskRequest
+	12, // 49: taskgrid.v1.Dispatcher.GetTasks:input_type -> taskgrid.v1.GetTasksRequest
+	14, // 50: taskgrid.v1.Dispatcher.WaitTasks:input_type -> taskgrid.v1.WaitTasksRequest
+	16, // 51: taskgrid.v1.Dispatcher.ListTasks:input_type -> taskgrid.v1.ListTasksRequest
+	18, // 52: taskgrid.v1.Dispatcher.CancelTasks:input_type -> taskgrid.v1.CancelTasksRequest
+	21, // 53: taskgrid.v1.Dispatcher.RetryTasks:input_type -> taskgrid.v1.RetryTasksRequest
+	24, // 54: taskgrid.v1.Dispatcher.WatchEvents:input_type -> taskgrid.v1.WatchEventsRequest
+	29, // 55: taskgrid.v1.Dispatcher.GetStatus:input_type -> taskgrid.v1.DispatcherGetStatusRequest
+	4,  // 56: taskgrid.v1.Dispatcher.SubmitTasks:output_type -> taskgrid.v1.SubmitTasksResponse
+	8,  // 57: taskgrid.v1.Dispatcher.RunTasks:output_type -> taskgrid.v1.RunTasksResponse
+	11, // 58: taskgrid.v1.Dispatcher.GetTask:output_type -> taskgrid.v1.GetTaskResponse
+	13, // 59: taskgrid.v1.Dispatcher.GetTasks:output_type -> taskgrid.v1.GetTasksResponse
+	15, // 60: taskgrid.v1.Dispatcher.WaitTasks:output_type -> taskgrid.v1.WaitTasksResponse
+	17, // 61: taskgrid.v1.Dispatcher.ListTasks:output_type -> taskgrid.v1.ListTasksResponse
+	19, // 62: taskgrid.v1.Dispatcher.CancelTasks:output_type -> taskgrid.v1.CancelTasksResponse
+	22, // 63: taskgrid.v1.Dispatcher.RetryTasks:output_type -> taskgrid.v1.RetryTasksResponse
+	25, // 64: taskgrid.v1.Dispatcher.WatchEvents:output_type -> taskgrid.v1.WatchEventsResponse
+	30, // 65: taskgrid.v1.Dispatcher.GetStatus:output_type -> taskgrid.v1.DispatcherGetStatusResponse
+	56, // [56:66] is the sub-list for method output_type
+	46, // [46:56] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_taskgrid_v1_dispatcher_proto_init() }
