@@ -48,7 +48,8 @@ func (j *Journal) Propose(records [][]byte, done Done) error {
 	return j.propose(records, done, true)
 }
 
-// Append is Propose for records that nobody waits for: they go with the next that somebody waits for, or after linger.
+// Append is Propose for records that nobody waits for: they go with the next that somebody waits for, or after linger. In
+// a cluster they go at once: the next leader, which may be chosen while this one lives on, is to know of them.
 func (j *Journal) Append(records [][]byte) error {
 	return j.propose(records, nil, false)
 }
@@ -83,7 +84,7 @@ func (j *Journal) propose(records [][]byte, done Done, hurry bool) error {
 	b.calls = append(b.calls, call{len(records), done})
 	s.pending += int64(len(b.entry) - before)
 	switch {
-	case hurry:
+	case hurry || !s.alone:
 		s.hurry = true
 	case !s.hurry && !s.lingers:
 		s.lingers = true

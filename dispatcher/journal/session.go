@@ -28,6 +28,7 @@ type session struct {
 	term uint64
 	wake chan struct{} // there may be something to send; holds one
 
+	alone     bool        // no other node could lead after it when it began
 	lingering *time.Timer // calls endLinger
 
 	// Guarded by Journal.mu.
@@ -98,7 +99,8 @@ func (j *Journal) runSession(ctx context.Context) {
 	if !ok || ctx.Err() != nil {
 		return
 	}
-	s := &session{id: o.session, term: o.term, format: byte(max(1, j.machine.known().Format)), wake: make(chan struct{}, 1)}
+	s := &session{id: o.session, term: o.term, format: byte(max(1, j.machine.known().Format)), wake: make(chan struct{}, 1),
+		alone: j.alone()}
 	s.lingering = time.AfterFunc(linger, func() { j.endLinger(s) })
 	defer s.lingering.Stop()
 	j.setSession(s)
