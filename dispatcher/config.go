@@ -41,6 +41,7 @@ type Config struct {
 	KeepAge      time.Duration // for how long
 	KeepBytes    int64         // their texts
 	KeepEvents   int           // events that are kept
+	MaxStreams   int           // calls that stay open: WatchEvents, WaitTasks and RunTasks
 
 	Version    string
 	Logger     *slog.Logger
@@ -74,6 +75,7 @@ func DefaultConfig() Config {
 		KeepAge:        24 * time.Hour,
 		KeepBytes:      512 << 20,
 		KeepEvents:     100_000,
+		MaxStreams:     20_000,
 		Version:        "dev",
 		Logger:         slog.New(slog.DiscardHandler),
 		Dial: func(role rpc.Role, address string) (*grpc.ClientConn, error) {
@@ -105,6 +107,7 @@ func (c *Config) Check() error {
 		{"keep-age", c.KeepAge, c.KeepAge >= 0, "must not be negative"},
 		{"keep-bytes", c.KeepBytes, c.KeepBytes >= 0, "must not be negative"},
 		{"keep-events", c.KeepEvents, c.KeepEvents >= 1, "must be at least 1"},
+		{"max-streams", c.MaxStreams, c.MaxStreams >= 1, "must be at least 1"},
 	} {
 		if !rule.ok {
 			return fmt.Errorf("%s: %v: %s", rule.field, rule.value, rule.rule)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -45,6 +46,7 @@ type Dispatcher struct {
 	still     time.Duration // for how long this process stood still, and the log does not know yet
 	broken    error         // the journal holds what this program cannot read
 
+	streams atomic.Int64       // calls that stay open
 	rearm   chan struct{}      // holds one: the time to tick has come nearer
 	changed chan struct{}      // holds one: the view has changed, or the leadership
 	news    *broadcast         // there are new events

@@ -57,6 +57,17 @@ func (d *Dispatcher) ownService() string {
 	return d.cfg.Service()
 }
 
+// enterStream counts a call that stays open until leave is called. Each costs a goroutine and what is on its way to a
+// caller who may not read; so they are bounded.
+func (d *Dispatcher) enterStream() (leave func(), err error) {
+	leave = func() { d.streams.Add(-1) }
+	if open := d.streams.Add(1); open > int64(d.cfg.MaxStreams) {
+		leave()
+		return nil, status.Errorf(codes.ResourceExhausted, "%d calls are open that wait or watch, which is the limit; end one or try again later", d.cfg.MaxStreams)
+	}
+	return leave, nil
+}
+
 func checkCount(field string, n, most int) error {
 	if n < 1 || n > most {
 		return status.Errorf(codes.InvalidArgument, "%s: %d: must be 1 to %d", field, n, most)

@@ -16,6 +16,11 @@ import (
 
 // WatchEvents implements pb.DispatcherServer.
 func (s *Server) WatchEvents(req *pb.WatchEventsRequest, stream pb.Dispatcher_WatchEventsServer) error {
+	leave, err := s.d.enterStream()
+	if err != nil {
+		return err
+	}
+	defer leave()
 	since := req.GetSince()
 	if req.GetFromNow() {
 		since = s.d.lastEvent()

@@ -37,6 +37,11 @@ type runStream struct {
 
 // RunTasks implements pb.DispatcherServer.
 func (s *Server) RunTasks(stream pb.Dispatcher_RunTasksServer) error {
+	leave, err := s.d.enterStream()
+	if err != nil {
+		return err
+	}
+	defer leave()
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	r := &runStream{d: s.d, requestID: rpc.RequestID(ctx), waiter: newWaiter(), room: make(chan struct{}, 1)}
@@ -47,7 +52,7 @@ func (s *Server) RunTasks(stream pb.Dispatcher_RunTasksServer) error {
 	// The reader ends when the handler has returned, since Recv does then. What it read last may still be submitted: the
 	// client, which has no answer, submits it again under its key.
 	go r.read(ctx, stream)
-	err := r.tell(ctx, stream)
+	err = r.tell(ctx, stream)
 	if _, is := status.FromError(err); is { // nil, or how the stream broke
 		return err
 	}

@@ -149,6 +149,11 @@ func (s *Server) WaitTasks(req *pb.WaitTasksRequest, stream pb.Dispatcher_WaitTa
 	if err := checkView(req.GetView()); err != nil {
 		return err
 	}
+	leave, err := s.d.enterStream()
+	if err != nil {
+		return err
+	}
+	defer leave()
 	ids := slices.Compact(slices.Sorted(slices.Values(req.GetIds())))
 	w := newWaiter()
 	unknown, leading := s.d.await(w, ids)

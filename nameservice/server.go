@@ -14,6 +14,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"taskgrid/internal/process"
 	"taskgrid/internal/pulse"
 	"taskgrid/internal/rpc"
 	pb "taskgrid/proto/taskgrid/v1"
@@ -66,6 +67,7 @@ type Server struct {
 
 	lookups         atomic.Uint64 // LookupWorkers answered
 	watchersDropped atomic.Uint64 // watches ended because they fell too far behind
+	lines           process.LineBudget
 
 	mu       sync.Mutex
 	registry *Registry
@@ -109,6 +111,14 @@ func (s *Server) ask(do func(r *Registry, now time.Time)) {
 	}
 }
 
+// note writes a line about a worker into the log, unless there were too many of them in this second: nobody is to fill the
+// disk by registering again and again.
+func (s *Server) note(ctx context.Context, level slog.Level, what, worker string, more ...any) {
+	if s.lines.Allows(time.Now()) {
+		s.log.Log(ctx, level, what, append([]any{"request_id", rpc.RequestID(ctx), "worker_id", worker}, more...)...)
+	}
+}
+
 // RegisterWorker implements NameService.
 func (s *Server) RegisterWorker(ctx context.Context, req *pb.RegisterWorkerRequest) (*pb.RegisterWorkerResponse, error) {
 	if err := s.authorize(ctx); err != nil {
@@ -119,12 +129,12 @@ func (s *Server) RegisterWorker(ctx context.Context, req *pb.RegisterWorkerReque
 	var done Registered
 	var err error
 	s.ask(func(r *Registry, now time.Time) { done, err = r.Register(now, application) })
-	log := s.log.With("request_id", rpc.RequestID(ctx), "worker_id", req.WorkerId, "address", req.Address)
 	if err != nil {
-		log.Warn("registration refused", "error", err)
+		s.note(ctx, slog.LevelWarn, "registration refused", req.WorkerId, "address", req.Address, "error", err)
 		return nil, toStatus(err)
 	}
-	log.Info("worker registered", "types", req.Types, "capacity", req.Capacity, "replaced_address", done.Replaced)
+	s.note(ctx, slog.LevelInfo, "worker registered", req.WorkerId, "address", req.Address, "types", req.Types, "capacity", req.Capacity,
+		"replaced_address", done.Replaced)
 	return &pb.RegisterWorkerResponse{
 		LeaseId:           done.Lease,
 		Ttl:               durationpb.New(s.opts.Times.OfflineAfter),
@@ -146,7 +156,7 @@ func (s *Server) Heartbeat(ctx context.Context, req *pb.HeartbeatRequest) (*pb.H
 		state, err = r.Heartbeat(now, req.LeaseId, req.WorkerId, req.Running, req.Load)
 	})
 	if errors.Is(err, ErrReplaced) { // a restart replaces the dead; here the one that was replaced lives
-		s.log.Warn("two processes bear the same worker_id", "request_id", rpc.RequestID(ctx), "worker_id", req.WorkerId, "error", err)
+		s.note(ctx, slog.LevelWarn, "two processes bear the same worker_id", req.WorkerId, "error", err)
 	}
 	if err != nil {
 		return nil, toStatus(err)
@@ -167,7 +177,7 @@ func (s *Server) SetDraining(ctx context.Context, req *pb.SetDrainingRequest) (*
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	s.log.Info("worker draining", "request_id", rpc.RequestID(ctx), "worker_id", req.WorkerId, "draining", req.Draining)
+	s.note(ctx, slog.LevelInfo, "worker draining", req.WorkerId, "draining", req.Draining)
 	return &pb.SetDrainingResponse{}, nil
 }
 
@@ -182,7 +192,7 @@ func (s *Server) DeregisterWorker(ctx context.Context, req *pb.DeregisterWorkerR
 	var id string
 	s.ask(func(r *Registry, now time.Time) { id = r.Deregister(now, req.LeaseId) })
 	if id != "" {
-		s.log.Info("worker deregistered", "request_id", rpc.RequestID(ctx), "worker_id", id)
+		s.note(ctx, slog.LevelInfo, "worker deregistered", id)
 	}
 	return &pb.DeregisterWorkerResponse{}, nil
 }
