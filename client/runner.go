@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/proto"
 
 	"taskgrid/internal/rpc"
 	pb "taskgrid/proto/taskgrid/v1"
@@ -199,7 +198,7 @@ func (r *runner) takeOff(spec *pb.TaskSpec) (batch []*pb.RunTask) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for {
-		spec = proto.CloneOf(spec)
+		spec = copyWithKey(spec, spec.GetIdempotencyKey())
 		ref := r.flight.Add(sent{spec, now})
 		if spec.IdempotencyKey == "" {
 			spec.IdempotencyKey = r.keys + strconv.FormatUint(ref, 10)

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -122,21 +123,42 @@ func withKey(spec *pb.TaskSpec) *pb.TaskSpec {
 	if spec.GetIdempotencyKey() != "" {
 		return spec
 	}
-	keyed := proto.CloneOf(spec)
-	keyed.IdempotencyKey = rand.Text()
-	return keyed
+	return copyWithKey(spec, rand.Text())
+}
+
+// copyWithKey returns a copy of the task with a key. What the copies point to is shared, since nobody changes it; by field
+// because proto.Clone costs as much as sending the task does.
+func copyWithKey(spec *pb.TaskSpec, key string) *pb.TaskSpec {
+	return &pb.TaskSpec{
+		Type: spec.GetType(), Payload: spec.GetPayload(), IdempotencyKey: key, Priority: spec.GetPriority(),
+		MaxAttempts: spec.GetMaxAttempts(), AttemptTimeout: spec.GetAttemptTimeout(), QueueTimeout: spec.GetQueueTimeout(),
+		Labels: spec.GetLabels(),
+	}
 }
 
 // sendable says what keeps a task from being sent at all. Everything else is for the dispatcher to judge.
 func sendable(spec *pb.TaskSpec) error {
-	fields := [][2]string{{"type", spec.GetType()}, {"payload", spec.GetPayload()}, {"idempotency_key", spec.GetIdempotencyKey()}}
-	for key, value := range spec.GetLabels() {
-		fields = append(fields, [2]string{"labels", key}, [2]string{"labels", value})
-	}
-	for _, f := range fields {
-		if i := invalidUTF8(f[1]); i >= 0 {
-			return fmt.Errorf("%s: byte 0x%02x at offset %d: must be valid UTF-8", f[0], f[1][i], i)
+	texts := [...][2]string{{"type", spec.GetType()}, {"payload", spec.GetPayload()}, {"idempotency_key", spec.GetIdempotencyKey()}}
+	bytes := 0
+	check := func(field, text string) error {
+		bytes += len(text)
+		if i := invalidUTF8(text); i >= 0 {
+			return fmt.Errorf("%s: byte 0x%02x at offset %d: must be valid UTF-8", field, text[i], i)
 		}
+		return nil
+	}
+	for _, t := range texts {
+		if err := check(t[0], t[1]); err != nil {
+			return err
+		}
+	}
+	for key, value := range spec.GetLabels() {
+		if err := cmp.Or(check("labels", key), check("labels", value)); err != nil {
+			return err
+		}
+	}
+	if bytes < rpc.MaxMessage/2 && len(spec.GetLabels()) < 1024 {
+		return nil // far from the bound: the exact size is not worth its time
 	}
 	if size := proto.Size(spec); size > rpc.MaxMessage-1024 {
 		return fmt.Errorf("payload: the task has %d bytes: no message may have more than %d", size, rpc.MaxMessage)
