@@ -54,7 +54,8 @@ const connectionsOfAKind = 5
 // before.
 func TestHostileConnectionsHarmNobody(t *testing.T) {
 	g := grid.New(t)
-	ports := grid.FreePorts(t, 10)
+	ports := grid.FreePorts(t, 9)
+	raft := ports[8]
 	metrics := map[string]string{}
 	flags := func(process string) []string {
 		metrics[process] = ports[0]
@@ -63,7 +64,7 @@ func TestHostileConnectionsHarmNobody(t *testing.T) {
 		return f
 	}
 	ns := g.Nameservice(flags("nameservice")...)
-	disp := g.Dispatcher(flags("dispatcher")...)
+	disp := g.Dispatcher(append(flags("dispatcher"), "--raft-address", raft)...)
 	worker := g.Worker("w1", "reverse", flags("w1")...)
 	mon := g.Monitoring(flags("monitoring")...)
 	g.Connected("w1")
@@ -72,6 +73,7 @@ func TestHostileConnectionsHarmNobody(t *testing.T) {
 	for name, p := range processes {
 		targets[name] = listening(g, p, 3)
 	}
+	targets["dispatcher"] = append(targets["dispatcher"], raft)
 
 	c := g.Client()
 	serve := func() time.Duration {
