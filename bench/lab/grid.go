@@ -119,7 +119,7 @@ func (g *Grid) startFleet(typ string, n int) error {
 
 // startProcess starts a process of the grid.
 func (g *Grid) startProcess(name string, args ...string) error {
-	if args[0] != "bench-workers" {
+	if g.lab.cfg.Profiles && args[0] != "bench-workers" {
 		admin, err := freeAddresses(1)
 		if err != nil {
 			return err

@@ -25,6 +25,7 @@ type Config struct {
 	Duration   time.Duration // of one measurement
 	Backlog    int           // tasks of the phases that queue many
 	Finished   int           // tasks of the phase that finishes many
+	Profiles   bool          // have the processes serve Go profiles, for Profile
 }
 
 // Lab is one run.

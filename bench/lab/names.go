@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"taskgrid/bench"
 	"taskgrid/bench/drive"
@@ -173,6 +175,10 @@ func beat(ctx context.Context, nameservice string, i, of int, registered *sync.W
 	client := pb.NewNameServiceClient(conn)
 	req := registration(i)
 	res, err := client.RegisterWorker(ctx, req, grpc.WaitForReady(true))
+	for tries := 0; status.Code(err) == codes.Unavailable && tries < 20 && ctx.Err() == nil; tries++ {
+		// So many connections at once are more than a busy machine accepts in time; the next try waits for another.
+		res, err = client.RegisterWorker(ctx, req, grpc.WaitForReady(true))
+	}
 	registered.Done()
 	if err != nil {
 		return fmt.Errorf("register: %w", err)

@@ -68,6 +68,7 @@ func readBenchOptions(cmd *cobra.Command) (o benchOptions, err error) {
 	o.Backlog, _ = f.GetInt("backlog")
 	o.Finished, _ = f.GetInt("finished")
 	o.profile, _ = f.GetString("profile")
+	o.Profiles = o.profile != ""
 	o.rounds, _ = f.GetInt("rounds")
 	list, _ := f.GetString("phases")
 	if o.phases, err = lab.Choose(list); err != nil {
