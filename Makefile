@@ -80,6 +80,10 @@ mutants: ## known mistakes, laid over our code one at a time: the tests must not
 failures: ## measure the table of docs/failures.md, in some ten minutes
 	FAILURES_ROUNDS=100 go test -count=1 -v -timeout 1h $(TESTFLAGS) -run TestHowLongFaultsTake ./tests/chaos
 
+.PHONY: failover
+failover: ## kill leaders of three dispatchers under 500 tasks/s and measure the pauses, N=30
+	FAILOVERS=$(or $(N),30) go test -count=1 -v -timeout 1h $(TESTFLAGS) ./tests/failover
+
 .PHONY: kubernetes
 kubernetes: ## check deploy/kubernetes against published schemas and docker-compose.yml; needs no cluster
 	cd deploy/kubernetes/check && go vet . && go test -count=1 $(TESTFLAGS) .
