@@ -36,7 +36,7 @@ var list = []mutant{
 	{
 		name: "COMPLETED is overwritten by PROCESSING",
 		edits: []edit{
-			{"dispatcher/core/machine.go", "t != nil && t.State == Dispatched {\n		m.move(t, t.step(Processing", "t != nil && t.State != Processing {\n		m.move(t, t.step(Processing"},
+			{"dispatcher/core/machine.go", "t != nil && t.State == Dispatched {\n		m.move(t.State, t.step(Processing", "t != nil && t.State != Processing {\n		m.move(t.State, t.step(Processing"},
 			{"dispatcher/core/task.go", "	{Dispatched, Processing, \"handler began\"},\n", "	{Dispatched, Processing, \"handler began\"},\n	{Completed, Processing, \"\"},\n"},
 		},
 		in: "./dispatcher/core", tests: []string{"TestATerminalTaskIsImmutable"},
@@ -63,8 +63,8 @@ var list = []mutant{
 	},
 	{
 		name: "a draining worker is still chosen",
-		edits: []edit{{"dispatcher/core/worker.go", "w.info.State == WorkerActive && w.assigned()",
-			"(w.info.State == WorkerActive || w.info.State == WorkerDraining) && w.assigned()"}},
+		edits: []edit{{"dispatcher/core/worker.go", "w.info.State == WorkerActive && (held",
+			"(w.info.State == WorkerActive || w.info.State == WorkerDraining) && (held"}},
 		in: "./dispatcher/core", tests: []string{"TestADrainingWorkerFinishesWhatItHas", "TestOnlyConnectedActiveWorkersOfTheTypeGetTasks"},
 	},
 	{
