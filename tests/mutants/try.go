@@ -151,14 +151,16 @@ func goTest(ctx context.Context, in string, tests []string, flags ...string) (r 
 		switch e.Action {
 		case "run":
 			running = append(running, e.Test)
-		case "fail", "pass", "skip":
-			running = slices.DeleteFunc(running, func(name string) bool { return name == e.Test })
-			if e.Action == "fail" {
-				r.failed = append(r.failed, e.Test)
-			} else if e.Action == "pass" {
-				r.passed = append(r.passed, e.Test)
-			}
+			continue
+		case "fail":
+			r.failed = append(r.failed, e.Test)
+		case "pass":
+			r.passed = append(r.passed, e.Test)
+		case "skip":
+		default:
+			continue
 		}
+		running = slices.DeleteFunc(running, func(name string) bool { return name == e.Test })
 	}
 	if runErr != nil && len(r.failed) == 0 {
 		if len(running) == 0 { // it was not built
