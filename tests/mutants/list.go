@@ -180,4 +180,9 @@ var list = []mutant{
 		edits: []edit{{"dispatcher/conduct.go", "	return a.left >= 0\n", "	return true\n"}},
 		in:    "./tests/virtual", tests: []string{"TestAWorkerThatTalksNonsenseIsCutOffAndItsTasksGoOn"},
 	},
+	{
+		name:  "a deposed leader answers reads",
+		edits: []edit{{"dispatcher/server.go", "	err := s.d.journal.VerifyLeader(ctx)\n", "	var err error\n"}},
+		in:    "./tests/virtual", tests: []string{"TestADeposedLeaderDoesNotAnswerFromThePast"},
+	},
 }

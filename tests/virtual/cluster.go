@@ -44,6 +44,10 @@ func (c *cluster) cut(i int) {
 	}
 }
 
+// calm lets a replica wait for longer before it takes a leader for dead, so that one can lead that is slow to take notice of
+// the answers to its messages.
+func calm(cfg *dispatcher.Config) { cfg.Journal.ElectionTimeout = 500 * time.Millisecond }
+
 // cutBetween cuts one direction.
 func (c *cluster) cutBetween(from, to int) {
 	if from != to {

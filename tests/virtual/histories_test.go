@@ -193,7 +193,7 @@ func (c *cluster) trouble(r *rand.Rand) {
 // runTrial lets six callers work while the cluster has three troubles, and returns what is wrong with their history.
 func runTrial(t *testing.T, seed uint64) (operations int, wrong error) {
 	synctest.Test(t, func(t *testing.T) {
-		c := startCluster(t)
+		c := startCluster(t, calm)
 		c.leader(-1)
 		c.StartWorker("w1", Builtin("wait"))
 		c.StartWorker("w2", Builtin("wait"))

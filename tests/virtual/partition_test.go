@@ -18,7 +18,7 @@ import (
 )
 
 // electionTimeout is the journal's, of a cluster.
-const electionTimeout = 500 * time.Millisecond
+const electionTimeout = 300 * time.Millisecond
 
 // partitions are what can happen to the wires of a replica. Each ends with all of them mended.
 var partitions = map[string]func(c *cluster, i int){
