@@ -3,7 +3,6 @@ package dispatcher
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -21,10 +20,10 @@ func (s *Server) toStatus(ctx context.Context, err error) error {
 		return nil
 	case errors.Is(err, journal.ErrNotLeader):
 		return s.d.notLeading("this dispatcher does not lead; try again")
+	// Without a LeaderHint, which would say that nothing was done.
 	case errors.Is(err, journal.ErrUnknown) && s.d.journal.Failed() != nil:
-		return s.d.notLeading(fmt.Sprintf("this dispatcher stops, because its journal failed (%v); the call may have been done or not; try again with the same idempotency keys", s.d.journal.Failed()))
+		return status.Errorf(codes.Unavailable, "this dispatcher stops, because its journal failed (%v); the call may have been done or not; try again with the same idempotency keys", s.d.journal.Failed())
 	case errors.Is(err, journal.ErrUnknown):
-		// No LeaderHint: it would say that nothing was done.
 		return status.Error(codes.Unavailable, "this dispatcher lost its leadership meanwhile; the call may have been done or not; try again with the same idempotency keys")
 	case errors.Is(err, journal.ErrMember), errors.Is(err, journal.ErrBackup):
 		return status.Error(codes.FailedPrecondition, err.Error())

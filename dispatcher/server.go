@@ -41,6 +41,13 @@ func (s *Server) SubmitTasks(ctx context.Context, req *pb.SubmitTasksRequest) (*
 	if wait < 0 || wait > maxWait {
 		return nil, status.Errorf(codes.InvalidArgument, "wait: %v: must be 0 to %v", wait, maxWait)
 	}
+	if wait > 0 {
+		leave, err := s.d.enterStream()
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
+	}
 	requestID := rpc.RequestID(ctx)
 	subs := submissionsOf(len(req.GetTasks()), func(i int) core.Spec { return specOf(req.GetTasks()[i], requestID) })
 	if err := s.submitAll(ctx, subs); err != nil {

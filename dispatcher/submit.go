@@ -87,7 +87,12 @@ func (d *Dispatcher) enter(subs []*submission, at core.Instant, done func(error)
 			done(err)
 			return
 		}
-		d.enter(subs[len(records):], at, done)
+		d.enter(subs[len(records):], at, func(err error) {
+			if errors.Is(err, journal.ErrNotLeader) { // of this piece nothing was done, but of the call something
+				err = journal.ErrUnknown
+			}
+			done(err)
+		})
 	})
 	switch {
 	case errors.Is(err, journal.ErrFull):

@@ -160,7 +160,8 @@ func (j *Journal) keepRoll(ctx context.Context, s *session) {
 
 func (j *Journal) updateRoll() error {
 	known, members := j.machine.known(), j.members()
-	for _, r := range j.meetings.take() {
+	met := j.meetings.take()
+	for _, r := range met {
 		if !isMember(members, r.ID) || known.Replicas[r.ID] == r {
 			continue
 		}
@@ -168,7 +169,9 @@ func (j *Journal) updateRoll() error {
 			r.Service = known.Replicas[r.ID].Service
 		}
 		if err := j.post(notice{Replica: &r}); err != nil {
-			j.meetings.add(r)
+			for _, r := range met { // the next leadership, or the next try, looks at all of them again
+				j.meetings.add(r)
+			}
 			return err
 		}
 	}
@@ -253,6 +256,7 @@ func (j *Journal) AddMember(ctx context.Context, p Peer, disk string) error {
 func (j *Journal) enter(ctx context.Context, p Peer) error {
 	r := j.raft.Load()
 	id, address := raft.ServerID(p.ID), raft.ServerAddress(p.Address)
+	j.expectCompany()
 	if err := r.AddNonvoter(id, address, 0, changeTimeout).Error(); err != nil {
 		return changeError(err)
 	}

@@ -92,7 +92,7 @@ func newMeetings() *meetings {
 // add notes what a node says of itself.
 func (m *meetings) add(r Replica) {
 	m.mu.Lock()
-	if len(m.met) < maxMembers {
+	if _, again := m.met[r.ID]; again || len(m.met) < maxMembers {
 		m.met[r.ID] = r
 	}
 	m.mu.Unlock()

@@ -28,10 +28,10 @@ type session struct {
 	term uint64
 	wake chan struct{} // there may be something to send; holds one
 
-	alone     bool        // no other node could lead after it when it began
 	lingering *time.Timer // calls endLinger
 
 	// Guarded by Journal.mu.
+	alone    bool     // no other node could lead after it
 	format   byte     // of the entries to come
 	waiting  []*batch // oldest first; the newest may still grow
 	pending  int64    // bytes in them
@@ -131,6 +131,15 @@ func (j *Journal) setSession(s *session) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.session = s
+}
+
+// expectCompany ends the lingering of the session that is open: another node may soon lead after this one.
+func (j *Journal) expectCompany() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.session != nil {
+		j.session.alone = false
+	}
 }
 
 // send hands batches to raft until ctx ends.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"taskgrid/internal/bounded"
 )
 
 // streams are the TCP connections between nodes. The nodes are known to each other by the addresses in Config and not
@@ -22,13 +24,16 @@ type streams struct {
 	closed bool
 }
 
+// maxConnections is how many connections others may have open to the raft port: far more than the members need.
+const maxConnections = 512
+
 // listen takes the port of this node, which the others reach as self.
 func listen(on, self string, secure *Secure) (*streams, error) {
 	l, err := net.Listen("tcp", on)
 	if err != nil {
 		return nil, err
 	}
-	return &streams{Listener: l, self: address(self), secure: secure, open: map[*stream]bool{}}, nil
+	return &streams{Listener: bounded.Listen(l, maxConnections, nil), self: address(self), secure: secure, open: map[*stream]bool{}}, nil
 }
 
 // Addr implements net.Listener.
