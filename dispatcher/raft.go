@@ -78,7 +78,24 @@ func (s *RaftServer) TransferLeadership(ctx context.Context, req *pb.TransferLea
 	if err := s.d.journal.Transfer(req.GetId()); err != nil {
 		return nil, s.toStatus(ctx, err)
 	}
-	return &pb.TransferLeadershipResponse{Leader: s.d.journal.Status().LeaderID}, nil
+	leader, err := s.successor(ctx)
+	return &pb.TransferLeadershipResponse{Leader: leader}, err
+}
+
+// successor waits until this replica, which has handed leadership over, has heard of who leads now.
+func (s *RaftServer) successor(ctx context.Context) (id string, err error) {
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		if now := s.d.journal.Status(); now.LeaderID != "" && now.LeaderID != now.ID {
+			return now.LeaderID, nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", status.FromContextError(ctx.Err()).Err()
+		case <-ticker.C:
+		}
+	}
 }
 
 // leads returns the error for a caller that came to a replica which does not lead.

@@ -18,13 +18,19 @@ import (
 // newRaftCommand returns the verbs of an operator of several dispatchers. docs/replicas.md is their manual.
 func newRaftCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "raft",
+		Use:   "raft [VERB]",
 		Short: "Look after the dispatchers that replicate one journal: list, add, remove, hand over, back up, restore",
-		Args:  cobra.NoArgs,
+		Args:  cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return exitError{exitUsage, fmt.Errorf("%q: is no verb of taskgrid raft; these are: list, add, remove, transfer, snapshot, restore", args[0])}
+		},
 	}
 	force := false
-	snapshot := raftVerb("snapshot FILE", "Write a backup of all tasks to a file, while work goes on", 1, raftSnapshot)
-	restore := raftVerb("restore FILE", "Replace all tasks by those of a backup", 1, func(c *call, args []string) error {
+	snapshot := raftVerb("snapshot FILE", "Write a backup of all tasks to a file, while work goes on", raftSnapshot)
+	restore := raftVerb("restore FILE", "Replace all tasks by those of a backup", func(c *call, args []string) error {
 		return raftRestore(c, args[0], force)
 	})
 	restore.Flags().BoolVar(&force, "force", false, "restore even where tasks were accepted already: they are lost")
@@ -32,8 +38,8 @@ func newRaftCommand() *cobra.Command {
 		files.ValidArgsFunction = nil // files
 	}
 	cmd.AddCommand(
-		raftVerb("list", "List the dispatchers, who leads, and how far each one is", 0, raftList),
-		raftVerb("add ID RAFT-ADDRESS", "Let a dispatcher that was started with --join take part; it asks for it by itself where it finds the leader", 2,
+		raftVerb("list", "List the dispatchers, who leads, and how far each one is", raftList),
+		raftVerb("add ID RAFT-ADDRESS", "Let a dispatcher that was started with --join take part; it asks for it by itself where it finds the leader",
 			func(c *call, args []string) error {
 				if err := addressOf("raft-address", args[1]); err != nil {
 					return err
@@ -43,7 +49,7 @@ func newRaftCommand() *cobra.Command {
 				}
 				return c.say(raftDone{ID: args[0], Done: "added"})
 			}),
-		raftVerb("remove ID", "Take a dispatcher out of the cluster, one that is lost as well", 1, func(c *call, args []string) error {
+		raftVerb("remove ID", "Take a dispatcher out of the cluster, one that is lost as well", func(c *call, args []string) error {
 			if err := c.client.RemoveMember(c.ctx, args[0]); err != nil {
 				return err
 			}
@@ -54,16 +60,16 @@ func newRaftCommand() *cobra.Command {
 	return cmd
 }
 
-// raftVerb returns a command with so many arguments.
-func raftVerb(use, short string, args int, run func(c *call, args []string) error) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(args), RunE: verb(run), ValidArgsFunction: cobra.NoFileCompletions}
+// raftVerb returns a command whose arguments are those of its line of usage.
+func raftVerb(use, short string, run func(c *call, args []string) error) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Args: arguments, RunE: verb(run), ValidArgsFunction: cobra.NoFileCompletions}
 	addGridFlags(cmd)
 	addTokenFlags(cmd)
 	return cmd
 }
 
 func newTransferCommand() *cobra.Command {
-	cmd := raftVerb("transfer [ID]", "Hand leadership to another dispatcher; without ID to whichever has the most of the log", 0, func(c *call, args []string) error {
+	return raftVerb("transfer [ID]", "Hand leadership to another dispatcher; without ID to whichever has the most of the log", func(c *call, args []string) error {
 		to := ""
 		if len(args) > 0 {
 			to = args[0]
@@ -74,8 +80,6 @@ func newTransferCommand() *cobra.Command {
 		}
 		return c.say(raftDone{ID: leader, Done: "leads"})
 	})
-	cmd.Args = cobra.MaximumNArgs(1)
-	return cmd
 }
 
 // raftDone is what most of the verbs answer.

@@ -14,6 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+
+	"taskgrid/internal/settings"
 )
 
 // upOptions are the flags of `taskgrid up`.
@@ -64,6 +66,11 @@ such as ` + "`TASKGRID_ATTEMPT_TIMEOUT=5s taskgrid up`" + `; 'taskgrid help disp
 
 // runUp runs the grid until a signal comes or a process says that it was started wrongly.
 func runUp(cmd *cobra.Command, o upOptions) error {
+	for _, flag := range []string{"tls-cert", "tls-key", "tls-ca"} { // better nothing than a grid that is thought to be secure
+		if variable := settings.Variable(flag); os.Getenv(variable) != "" {
+			return exitError{exitUsage, fmt.Errorf("%s is set, and up starts a grid without TLS: start the processes one by one, each with its own certificate (docs/security.md)", variable)}
+		}
+	}
 	plan, err := newPlan(cmd, o)
 	if err != nil {
 		return exitError{exitUsage, err}

@@ -192,8 +192,8 @@ func ending(err error) string {
 }
 
 // collisions are the variables of flags that mean one thing to one process: what listens at an address cannot do so for
-// all, the pace of the test client is not that of monitoring, and a certificate is that of one role.
-var collisions = []string{"metrics-address", "admin-address", "advertise", "timeout", "interval", "tls-cert", "tls-key", "tls-ca"}
+// all, and the pace of the test client is not that of monitoring.
+var collisions = []string{"metrics-address", "admin-address", "advertise", "timeout", "interval"}
 
 // withoutCollisions returns the environment for the children: all but the variables that only one of them could follow.
 func withoutCollisions(environment []string) []string {

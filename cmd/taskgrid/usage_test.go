@@ -26,6 +26,8 @@ func TestWrongUseIsSaidInWords(t *testing.T) {
 		{"submit sum -5,5", "write -- before it"},
 		{"frobnicate", `unknown command "frobnicate" for "taskgrid"; 'taskgrid help' lists the commands`},
 		{"submitt", "submit"},
+		{"raft add", "ID is missing; usage: taskgrid raft add ID RAFT-ADDRESS"},
+		{"raft lst", `"lst": is no verb of taskgrid raft; these are: list, add`},
 		{"nameservice --admin-address 0.0.0.0:6060", `admin-address: "0.0.0.0:6060": must be on the loopback interface`},
 		{"nameservice --listen here", `listen: "here": must be host:port`},
 		{"dispatcher --metrics-address here", `metrics-address: "here": must be host:port`},
@@ -37,5 +39,14 @@ func TestWrongUseIsSaidInWords(t *testing.T) {
 		if code != exitUsage || stdout != "" || !strings.Contains(stderr, c.want) {
 			t.Errorf("taskgrid %s: exit code %d, stdout %q, stderr %q; want %d, nothing, and %q", c.args, code, stdout, stderr, exitUsage, c.want)
 		}
+	}
+}
+
+// TestUpDoesNotStartInPlaintextWhatIsThoughtToBeSecure gives it a certificate that none of its children would use.
+func TestUpDoesNotStartInPlaintextWhatIsThoughtToBeSecure(t *testing.T) {
+	t.Setenv("TASKGRID_TLS_CERT", "client.crt")
+	code, _, stderr := command(t, "", "up", "--ephemeral")
+	if want := "TASKGRID_TLS_CERT is set, and up starts a grid without TLS"; code != exitUsage || !strings.Contains(stderr, want) {
+		t.Errorf("up with TASKGRID_TLS_CERT: exit code %d, stderr %q; want %d and %q", code, stderr, exitUsage, want)
 	}
 }

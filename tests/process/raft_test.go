@@ -236,7 +236,10 @@ func TestSIGTERMHandsLeadershipOver(t *testing.T) {
 	g.Worker("hash-1", "hash")
 	c := g.Client()
 	submitEventually(g, c, "hash", "x")
-	verb(t, g, "raft", "transfer", cluster.Followers()[0].ID)
+	next := cluster.Followers()[0].ID
+	if out := verb(t, g, "raft", "transfer", next); !strings.Contains(out, next) {
+		t.Errorf("raft transfer %s printed %q", next, out)
+	}
 	verb(t, g, "raft", "transfer")
 	leader := cluster.Leader()
 	leader.Terminate()
