@@ -96,6 +96,7 @@ type stream struct {
 // end is one end of a stream, and what is under way to it.
 type end struct {
 	process *process
+	life    int              // which run of the process it belongs to: a later one does not hear what was sent to it
 	broke   func(why string) // called once, when this end notices that the stream is broken
 	noticed bool
 
@@ -117,7 +118,9 @@ func (n *network) open(from, to *process, fromBroke, toBroke func(why string)) (
 	if !to.alive || to.paused || !n.passes(from, to) || !n.passes(to, from) || from.chance(5) {
 		return nil, false
 	}
-	s = &stream{world: n.world, ends: [2]*end{{process: from, broke: fromBroke}, {process: to, broke: toBroke}}}
+	s = &stream{world: n.world, ends: [2]*end{
+		{process: from, life: from.starts, broke: fromBroke}, {process: to, life: to.starts, broke: toBroke},
+	}}
 	for _, e := range s.ends {
 		e.process.streams = append(e.process.streams, s)
 	}
@@ -168,7 +171,7 @@ func (s *stream) pump(from *process, to *end) {
 	to.pumping = true
 	s.at(later(to.queue[0].at, s.now), func() {
 		to.pumping = false
-		if s.broken && to.noticed {
+		if s.broken && to.noticed || to.life != to.process.starts {
 			to.queue = nil
 			return
 		}
@@ -183,9 +186,9 @@ func (s *stream) pump(from *process, to *end) {
 		for len(to.queue) > 0 && !to.queue[0].at.After(s.now) {
 			do := to.queue[0].do
 			to.queue = to.queue[1:]
-			if life := to.process.starts; to.process.alive {
+			if to.process.alive {
 				to.process.wake(func() {
-					if life == to.process.starts && to.process.alive && !to.noticed {
+					if to.life == to.process.starts && to.process.alive && !to.noticed {
 						do()
 					}
 				})
