@@ -75,6 +75,7 @@ func TestOnlyHoldersOfTheJoinTokenChangeTheTable(t *testing.T) {
 		if err != nil || len(all.Workers) != 1 || all.Workers[0].State != active {
 			t.Errorf("after all that the table holds %v, %v; want w1, active", all, err)
 		}
+		watchService(t, stranger, "dispatcher").expect(t, "a stranger watches who leads", "")
 		services, err := member.LookupService(t.Context(), &pb.LookupServiceRequest{Service: "dispatcher"})
 		if err != nil || len(services.Instances) != 0 {
 			t.Errorf("announced: %v, %v; want nobody", services, err)

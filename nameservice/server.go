@@ -35,8 +35,8 @@ type Options struct {
 	MaxWatchers int
 	// Version is what GetStatus says the version of the program is.
 	Version string
-	// Authorize returns the error for a caller that is no member of the grid. Who is none may look up, and is told no
-	// lease; everything else wants a member: what changes the table, and WatchWorkers. Nil: everybody is one.
+	// Authorize returns the error for a caller that is no member of the grid. Who is none may look up, watch services, and
+	// is told no lease; everything else wants a member: what changes the table, and WatchWorkers. Nil: everybody is one.
 	Authorize func(context.Context) error
 }
 
@@ -76,6 +76,7 @@ type Server struct {
 	still    time.Duration // for how long this process stood still, and the log does not know yet
 	watchers int
 	news     newsroom
+	callers  callers
 }
 
 // NewServer returns a server with an empty registry that begins now, and an epoch of its own.
@@ -91,6 +92,7 @@ func NewServer(opts Options, log *slog.Logger) *Server {
 		stopped:  make(chan struct{}),
 		registry: NewRegistry(opts.Times, limits, now),
 		news:     newNewsroom(),
+		callers:  callers{told: make(chan struct{})},
 	}
 }
 
@@ -101,6 +103,7 @@ func randomWord() string { return strings.ToLower(rand.Text()[:20]) }
 func (s *Server) ask(do func(r *Registry, now time.Time)) {
 	s.mu.Lock()
 	do(s.registry, s.now())
+	s.tellCallers()
 	changed := s.registry.Version() != s.news.version
 	s.mu.Unlock()
 	if changed {

@@ -19,6 +19,7 @@ type Instance struct {
 type services struct {
 	entries map[serviceKey]*announcement
 	queue   list.List // of *announcement, in the order of ends: all last equally long
+	version uint64    // counted up with each change of what LookupService tells
 }
 
 type serviceKey struct{ service, instance string }
@@ -53,6 +54,9 @@ func (r *Registry) Announce(now time.Time, service string, instance Instance) er
 		a.place = r.services.queue.PushBack(a)
 		r.services.entries[key] = a
 	}
+	if a.Instance != instance {
+		r.services.version++
+	}
 	a.Instance, a.ends = instance, r.listened().Add(r.times.OfflineAfter)
 	r.services.queue.MoveToBack(a.place)
 	return nil
@@ -73,6 +77,9 @@ func (r *Registry) LookupService(now time.Time, service string) []Instance {
 	return found
 }
 
+// ServicesVersion counts the changes of what LookupService tells.
+func (r *Registry) ServicesVersion() uint64 { return r.services.version }
+
 // Services returns how many announcements stand.
 func (r *Registry) Services(now time.Time) int {
 	r.Advance(now)
@@ -88,5 +95,6 @@ func (s *services) expire(now time.Time) {
 		}
 		s.queue.Remove(first)
 		delete(s.entries, a.key)
+		s.version++
 	}
 }

@@ -50,6 +50,7 @@ func (s *Server) publish() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.registry.Advance(s.now())
+	s.tellCallers()
 	if s.registry.Version() == s.news.version {
 		return false
 	}

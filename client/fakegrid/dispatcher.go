@@ -27,6 +27,7 @@ type Dispatcher struct {
 	loseAnswers int
 	streamLimit int
 	calls       []string
+	silent      bool
 }
 
 // NewDispatcher returns a replica of the grid that leads.
@@ -37,6 +38,13 @@ func (d *Dispatcher) Follow(hint string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.follows, d.hint = true, hint
+}
+
+// FallSilent makes it answer no call any more, those that wait included, and end none.
+func (d *Dispatcher) FallSilent() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.silent = true
 }
 
 // LoseAnswers makes it carry out the next n submissions and then answer UNAVAILABLE, as a dispatcher does that dies
@@ -64,8 +72,13 @@ func (d *Dispatcher) Calls() []string {
 // enter notes a call and refuses it if this replica does not lead.
 func (d *Dispatcher) enter(ctx context.Context, name string) error {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.calls = append(d.calls, name+" "+rpc.Sender(ctx)+" "+rpc.RequestID(ctx))
+	if d.silent {
+		d.mu.Unlock()
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	defer d.mu.Unlock()
 	if !d.follows {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -22,6 +23,8 @@ type NameService struct {
 	draining  map[string]bool                // by worker; a worker that is not here does not exist
 	announced int
 	lookups   int
+	changed   chan struct{} // closed at the next change of instances; nil: nobody watches
+	old       bool
 }
 
 // NewNameService returns a name service that knows these workers.
@@ -38,6 +41,22 @@ func (n *NameService) Announce(instance, address string, term uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.instances["dispatcher/"+instance] = &pb.ServiceInstance{InstanceId: instance, Address: address, Term: term}
+	n.tell()
+}
+
+// Old makes it a name service of a version that knows no WatchService, from the next call on.
+func (n *NameService) Old() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.old = true
+}
+
+// tell wakes those who watch. It is called under the lock.
+func (n *NameService) tell() {
+	if n.changed != nil {
+		close(n.changed)
+		n.changed = nil
+	}
 }
 
 // Forget forgets all instances.
@@ -45,6 +64,7 @@ func (n *NameService) Forget() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	clear(n.instances)
+	n.tell()
 }
 
 // Announced returns how many announcements came.
@@ -74,6 +94,7 @@ func (n *NameService) AnnounceService(_ context.Context, req *pb.AnnounceService
 	defer n.mu.Unlock()
 	n.announced++
 	n.instances[req.Service+"/"+req.InstanceId] = &pb.ServiceInstance{InstanceId: req.InstanceId, Address: req.Address, Term: req.Term}
+	n.tell()
 	return &pb.AnnounceServiceResponse{}, nil
 }
 
@@ -82,14 +103,43 @@ func (n *NameService) LookupService(_ context.Context, req *pb.LookupServiceRequ
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.lookups++
-	resp := &pb.LookupServiceResponse{}
+	return &pb.LookupServiceResponse{Instances: n.list(req.Service)}, nil
+}
+
+// list returns the instances of a service, the highest term first. It is called under the lock.
+func (n *NameService) list(service string) (found []*pb.ServiceInstance) {
 	for key, instance := range n.instances {
-		if strings.HasPrefix(key, req.Service+"/") {
-			resp.Instances = append(resp.Instances, instance)
+		if strings.HasPrefix(key, service+"/") {
+			found = append(found, instance)
 		}
 	}
-	slices.SortFunc(resp.Instances, func(a, b *pb.ServiceInstance) int { return int(b.Term) - int(a.Term) })
-	return resp, nil
+	slices.SortFunc(found, func(a, b *pb.ServiceInstance) int { return int(b.Term) - int(a.Term) })
+	return found
+}
+
+// WatchService implements the contract.
+func (n *NameService) WatchService(req *pb.WatchServiceRequest, stream grpc.ServerStreamingServer[pb.WatchServiceResponse]) error {
+	for {
+		n.mu.Lock()
+		if n.old {
+			n.mu.Unlock()
+			return status.Error(codes.Unimplemented, "unknown method WatchService")
+		}
+		found := n.list(req.Service)
+		if n.changed == nil {
+			n.changed = make(chan struct{})
+		}
+		changed := n.changed
+		n.mu.Unlock()
+		if err := stream.Send(&pb.WatchServiceResponse{Instances: found}); err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		}
+	}
 }
 
 // SetDraining implements the contract.

@@ -12,12 +12,15 @@ type choice struct {
 }
 
 // found takes what the name services said last. A higher term is newer than any hint that came before it. A lower one
-// counts too: a grid that was started anew, with an empty journal, counts its terms from the beginning.
-func (c *choice) found(address string, term uint64) {
+// counts too: a grid that was started anew, with an empty journal, counts its terms from the beginning. It returns
+// whether the leader that was known has been succeeded: then nobody is to wait for an answer of his.
+func (c *choice) found(address string, term uint64) (succeeded bool) {
 	if term > c.term {
+		succeeded = c.term > 0
 		c.hint = ""
 	}
 	c.address, c.term = address, term
+	return succeeded
 }
 
 // hinted takes the address that a dispatcher names as the leader's. The hint holds until the name services tell of a

@@ -34,6 +34,7 @@ type world struct {
 	first     *fakegrid.Dispatcher
 	stopFirst func()
 	second    *fakegrid.Dispatcher
+	grid      *fakegrid.Grid
 	finder    *discovery.Finder
 	conn      pb.DispatcherClient
 }
@@ -42,8 +43,8 @@ func inWorld(t *testing.T, cfg discovery.Config, test func(t *testing.T, w *worl
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{net: fakegrid.NewNetwork(), a: fakegrid.NewNameService(), b: fakegrid.NewNameService()}
-		grid := fakegrid.NewGrid(nil)
-		w.first, w.second = fakegrid.NewDispatcher(grid), fakegrid.NewDispatcher(grid)
+		w.grid = fakegrid.NewGrid(map[string]fakegrid.Handler{"echo": func(payload string) (string, error) { return payload, nil }})
+		w.first, w.second = fakegrid.NewDispatcher(w.grid), fakegrid.NewDispatcher(w.grid)
 		w.stopA = w.net.Serve(nameA, nil, w.a)
 		w.stopFirst = w.net.Serve(d1, w.first, nil)
 		t.Cleanup(w.stopA)
@@ -103,9 +104,100 @@ func TestTheConnectionMovesToAHigherTermByItself(t *testing.T) {
 	inWorld(t, both, func(t *testing.T, w *world) {
 		w.a.Announce("d1", d1, 1)
 		w.wantAnswer(t, "first", "in term 1")
+		time.Sleep(3 * time.Second)
 		w.b.Announce("d2", d2, 2)
-		time.Sleep(5500 * time.Millisecond) // at rest it asks every 5 s
-		w.wantAnswer(t, "second", "5.5 s after term 2 began")
+		synctest.Wait()
+		w.wantAnswer(t, "second", "as soon as term 2 began")
+	})
+}
+
+func TestNameServicesThatCannotBeWatchedAreAskedEachSecond(t *testing.T) {
+	inWorld(t, both, func(t *testing.T, w *world) {
+		w.a.Old()
+		w.b.Old()
+		w.a.Announce("d1", d1, 1)
+		w.wantAnswer(t, "first", "in term 1")
+		time.Sleep(11500 * time.Millisecond)
+		w.b.Announce("d2", d2, 2)
+		time.Sleep(1100 * time.Millisecond)
+		w.wantAnswer(t, "second", "1.1 s after term 2 began")
+	})
+}
+
+// TestALeaderThatFellSilentIsLeft: its connection stands, and nothing comes over it.
+func TestALeaderThatFellSilentIsLeft(t *testing.T) {
+	inWorld(t, both, func(t *testing.T, w *world) {
+		w.a.Announce("d1", d1, 1)
+		w.wantAnswer(t, "first", "in term 1")
+		w.first.FallSilent()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		stream, err := w.conn.WaitTasks(ctx, &pb.WaitTasksRequest{Ids: []uint64{1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends := make(chan error, 2)
+		go func() { _, err := stream.Recv(); ends <- err }()
+		go func() { _, err := w.conn.GetTask(ctx, &pb.GetTaskRequest{Id: 1}); ends <- err }()
+		time.Sleep(2 * time.Second)
+		if len(ends) > 0 {
+			t.Fatalf("a call ended though nobody else leads: %v", <-ends)
+		}
+		w.b.Announce("d2", d2, 2)
+		begin := time.Now()
+		for range cap(ends) {
+			if err := <-ends; status.Code(err) != codes.Unavailable || discovery.Hint(err) != nil {
+				t.Errorf("a call to the one that fell silent ended with %v; want UNAVAILABLE, and no word of that it was not done", err)
+			}
+		}
+		if took := time.Since(begin); took > 150*time.Millisecond {
+			t.Errorf("the calls ended %v after another one led, want about 0.1 s", took)
+		}
+		w.wantAnswer(t, "second", "afterwards")
+	})
+}
+
+// A leader that hands over answers those who wait, if it gets the time to.
+func TestALeaderThatWasSucceededMayStillAnswer(t *testing.T) {
+	inWorld(t, both, func(t *testing.T, w *world) {
+		w.a.Announce("d1", d1, 1)
+		w.grid.Hold()
+		if _, err := w.conn.SubmitTasks(t.Context(), &pb.SubmitTasksRequest{Tasks: []*pb.TaskSpec{{Type: "echo"}}}); err != nil {
+			t.Fatal(err)
+		}
+		stream, err := w.conn.WaitTasks(t.Context(), &pb.WaitTasksRequest{Ids: []uint64{1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		w.b.Announce("d2", d2, 2)
+		time.Sleep(50 * time.Millisecond)
+		w.grid.Release()
+		if resp, err := stream.Recv(); err != nil || len(resp.Tasks) != 1 {
+			t.Errorf("50 ms after another one led, the wait got %v, %v; want the task", resp, err)
+		}
+	})
+}
+
+// A lookup waits for name services that do not answer. What it brings then is older than what a watch has told meanwhile.
+func TestALookupBringsNoFormerLeaderBack(t *testing.T) {
+	inWorld(t, discovery.Config{NameServices: nameB + ",10.0.0.3:50051"}, func(t *testing.T, w *world) {
+		t.Cleanup(w.net.Hang("10.0.0.3:50051"))
+		w.b.Announce("d1", d1, 1)
+		w.wantAnswer(t, "first", "in term 1")
+		for n := range 10 {
+			time.Sleep(730 * time.Millisecond) // in the middle of a lookup, now and then
+			term := uint64(2 + n)
+			address, who := d2, "second"
+			if n%2 == 1 {
+				address, who = d1, "first"
+			}
+			w.b.Announce(who, address, term)
+			for range 30 {
+				time.Sleep(50 * time.Millisecond)
+				w.wantAnswer(t, who, "after its term began")
+			}
+		}
 	})
 }
 

@@ -50,6 +50,7 @@ type Finder struct {
 	view   view    // what the last lookup gave, for people
 
 	moved signpost
+	calls calls
 }
 
 // Moved returns a channel that is closed when the connection is next told to go elsewhere. Take it before a call: when
@@ -135,41 +136,21 @@ func (f *Finder) Build(target resolver.Target, cc resolver.ClientConn, _ resolve
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s := &search{finder: f, cc: cc, names: ns, choice: choice{given: f.given}, stop: stop,
-		hints: make(chan string, 1), again: make(chan struct{}, 1), answers: make(chan answer, 1)}
+		hints: make(chan string, 1), again: make(chan struct{}, 1), answers: make(chan answer, 1), news: make(chan Instance)}
 	f.mu.Lock()
 	f.search = s
 	f.mu.Unlock()
+	if ns != nil {
+		s.watch = &watch{names: ns, service: Dispatcher, heard: func(i Instance) {
+			select {
+			case s.news <- i:
+			case <-ctx.Done():
+			}
+		}}
+		s.done.Go(func() { s.watch.run(ctx) })
+	}
 	s.done.Go(func() { s.run(ctx) })
 	return s, nil
-}
-
-func (f *Finder) followUnary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	err := next(ctx, method, req, reply, cc, opts...)
-	f.follow(err)
-	return err
-}
-
-func (f *Finder) followStream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	stream, err := next(ctx, desc, cc, method, opts...)
-	if err != nil {
-		f.follow(err)
-		return nil, err
-	}
-	return followed{stream, f}, nil
-}
-
-// followed is a stream whose last error may name the leader.
-type followed struct {
-	grpc.ClientStream
-	finder *Finder
-}
-
-func (s followed) RecvMsg(m any) error {
-	err := s.ClientStream.RecvMsg(m)
-	if err != nil {
-		s.finder.follow(err)
-	}
-	return err
 }
 
 // follow goes to the leader that err names. If err says that who was asked does not lead, and names nobody, it goes to

@@ -6,8 +6,10 @@
 // none answers.
 //
 // For grpc-go this is a resolver of the scheme taskgrid:///dispatcher, so that a connection moves to a new leader by
-// itself and no caller has a loop for it. Two things move it: a name service that tells of a higher term, and a
-// LeaderHint in an UNAVAILABLE answer of a dispatcher that does not lead.
+// itself and no caller has a loop for it. Two things move it: a name service that tells of a higher term, which it does
+// by itself (watch.go), and a LeaderHint in an UNAVAILABLE answer of a dispatcher that does not lead. A leader that has
+// fallen silent gives none, and its connection looks well for many seconds; so the higher term also ends the calls that
+// wait for it (calls.go).
 package discovery
 
 import (
@@ -110,9 +112,7 @@ func (n *NameServices) Lookup(ctx context.Context, service string) (best Instanc
 		resp, err := ns.LookupService(ctx, &pb.LookupServiceRequest{Service: service})
 		mu.Lock()
 		defer mu.Unlock()
-		for _, i := range resp.GetInstances() {
-			found = append(found, Instance{i.InstanceId, i.Address, i.Term})
-		}
+		found = append(found, instances(resp.GetInstances())...)
 		return err
 	})
 	if err := Silent(answers); err != nil {
@@ -121,9 +121,22 @@ func (n *NameServices) Lookup(ctx context.Context, service string) (best Instanc
 	if len(found) == 0 {
 		return Instance{}, false, nil
 	}
+	return newest(found), true, nil
+}
+
+func instances(list []*pb.ServiceInstance) []Instance {
+	found := make([]Instance, 0, len(list))
+	for _, i := range list {
+		found = append(found, Instance{i.InstanceId, i.Address, i.Term})
+	}
+	return found
+}
+
+// newest returns the instance with the highest term.
+func newest(found []Instance) Instance {
 	return slices.MaxFunc(found, func(a, b Instance) int {
 		return cmp.Or(cmp.Compare(a.Term, b.Term), strings.Compare(a.ID, b.ID))
-	}), true, nil
+	})
 }
 
 // Silent returns nil if one of the name services answered, and otherwise an error that says for each why not.

@@ -21,12 +21,13 @@ func (p *pace) broken(now time.Time) {
 // moved says that there is a new address: the hurry has reached its goal.
 func (p *pace) moved() { p.hurryUntil = time.Time{} }
 
-// interval returns how long after a lookup the next one is, unless somebody asks.
-func (p *pace) interval(now time.Time, found bool) time.Duration {
+// interval returns how long after a lookup the next one is, unless somebody asks. Found: there is an address. Watched: a
+// name service tells of changes by itself.
+func (p *pace) interval(now time.Time, found, watched bool) time.Duration {
 	switch {
 	case now.Before(p.hurryUntil):
 		return hurryInterval
-	case !found, now.Before(p.eagerUntil):
+	case !found, !watched, now.Before(p.eagerUntil):
 		return eagerInterval
 	}
 	return calmInterval
@@ -34,7 +35,7 @@ func (p *pace) interval(now time.Time, found bool) time.Duration {
 
 // least returns how long after a lookup the next one is when somebody asks.
 func (p *pace) least(now time.Time) time.Duration {
-	return min(p.interval(now, false), eagerInterval/4)
+	return min(p.interval(now, false, false), eagerInterval/4)
 }
 
 // signpost wakes whoever waits for the address to change.

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// calmInterval is how often the name services are asked while all is well, eagerInterval while there is no address
-	// or the connection is down. Lookups that grpc-go asks for, at each failure, are no closer together than a quarter of
+	// calmInterval is how often the name services are asked while all is well, eagerInterval while there is no address,
+	// none of them tells of changes by itself, or the connection is down. Lookups that grpc-go asks for, at each failure, are no closer together than a quarter of
 	// it: a client that reconnects in a hurry must not flood the name services.
 	calmInterval  = 5 * time.Second
 	eagerInterval = time.Second
@@ -31,6 +31,7 @@ type search struct {
 	finder *Finder
 	cc     resolver.ClientConn
 	names  *NameServices // nil: nobody to ask
+	watch  *watch        // of names; nil: nobody to ask
 
 	choice choice
 	told   []string // what cc was told last
@@ -38,6 +39,7 @@ type search struct {
 	hints   chan string
 	again   chan struct{}
 	answers chan answer
+	news    chan Instance
 	stop    context.CancelFunc
 	done    sync.WaitGroup
 }
@@ -71,6 +73,7 @@ func (s *search) run(ctx context.Context) {
 		last   time.Time // when the last lookup began
 		pace   pace
 		asking bool // a lookup is on its way
+		passed bool // and began before the latest news
 	)
 	if s.names == nil {
 		s.tell(view{})
@@ -85,17 +88,28 @@ func (s *search) run(ctx context.Context) {
 			if s.names == nil || asking {
 				continue
 			}
-			asking, last = true, time.Now()
+			asking, passed, last = true, false, time.Now()
 			s.done.Go(func() {
 				instance, ok, err := s.names.Lookup(ctx, Dispatcher)
 				s.answers <- answer{instance, ok, err}
 			})
 		case a := <-s.answers:
 			asking = false
+			if passed && a.instance.Term < s.choice.term {
+				next.Reset(0)
+				continue
+			}
 			if s.learn(a) {
 				pace.moved()
 			}
-			next.Reset(time.Until(last.Add(pace.interval(time.Now(), s.choice.address != ""))))
+			next.Reset(time.Until(last.Add(pace.interval(time.Now(), s.choice.address != "", s.watch.stands()))))
+		case i := <-s.news:
+			if i.Term > s.choice.term {
+				passed = true
+				if s.learn(answer{instance: i, ok: true}) {
+					pace.moved()
+				}
+			}
 		case <-s.again:
 			pace.broken(time.Now())
 			s.choice.broken()
@@ -114,12 +128,17 @@ func (s *search) run(ctx context.Context) {
 // nothing, what was known stays in use.
 func (s *search) learn(a answer) (moved bool) {
 	v := view{heard: a.err == nil, trouble: a.err}
+	succeeded := false
 	if a.ok {
-		s.choice.found(a.instance.Address, a.instance.Term)
+		succeeded = s.choice.found(a.instance.Address, a.instance.Term)
 	} else if v.heard {
 		v.trouble = errors.New("the name service knows no dispatcher that leads")
 	}
-	return s.tell(v)
+	moved = s.tell(v)
+	if succeeded {
+		s.finder.calls.leave()
+	}
+	return moved
 }
 
 // retell tells cc of a choice that changed for another reason than a lookup.
@@ -147,6 +166,7 @@ func (s *search) tell(v view) (moved bool) {
 		return false
 	}
 	s.told = v.where
+	s.finder.calls.moved()
 	var addresses []resolver.Address
 	for _, address := range v.where {
 		addresses = append(addresses, resolver.Address{Addr: address})

@@ -1,9 +1,9 @@
 //go:build unix
 
-// Package failover kills processes of a grid of three dispatchers and three name services under 500 tasks a second, and
-// measures how long no task was acknowledged. What was seen is judged by tests/checker.
+// Package failover kills and stops processes of a grid of three dispatchers and three name services under 500 tasks a
+// second, and measures how long no task was acknowledged. What was seen is judged by tests/checker.
 //
-// FAILOVERS says how often the leader is killed (make failover N=30). From 30 on the bounds that the documentation names
+// FAILOVERS says how often the leader is lost (make failover N=30). From 30 on the bounds that the documentation names
 // are claims of the test; with fewer, as in CI beside everything else, a bound is only there to notice what hangs.
 package failover
 
@@ -181,42 +181,64 @@ func (a *arena) gap(do func()) (longest time.Duration) {
 // TestEveryAcknowledgedTaskEndsOnceThoughLeadersAreKilled kills the leader again and again. Tasks that run meanwhile go on.
 func TestEveryAcknowledgedTaskEndsOnceThoughLeadersAreKilled(t *testing.T) {
 	a := newArena(t)
+	a.failOver("killed", func(_ int, leader *grid.Replica) (lose, back func()) {
+		return leader.Kill, leader.Start
+	})
+}
+
+// TestEveryAcknowledgedTaskEndsOnceThoughMachinesFallSilent stops the leader and a name service, as if both stood on one
+// machine that is lost: no connection to them breaks. Then they go on as if nothing had happened.
+func TestEveryAcknowledgedTaskEndsOnceThoughMachinesFallSilent(t *testing.T) {
+	a := newArena(t)
+	a.failOver("stopped with a name service", func(round int, leader *grid.Replica) (lose, back func()) {
+		names := a.names[round%len(a.names)]
+		return func() { names.Pause(); leader.Pause() }, func() { names.Resume(); leader.Resume() }
+	})
+}
+
+// failOver loses leaders under load, one after the other, and brings each back when another has led for a while.
+func (a *arena) failOver(how string, fault func(round int, leader *grid.Replica) (lose, back func())) {
 	rounds, earnest := failovers()
 	var gaps []time.Duration
 	a.under(func() {
-		for range rounds {
-			leader := a.cluster.Leader()
-			var running []uint64
-			for range 5 {
-				if id, ok := a.submit(&pb.TaskSpec{Type: "wait", Payload: "5"}); ok {
-					running = append(running, id)
-				}
-			}
-			a.Eventually("they run", func(ctx context.Context) error {
-				task, err := a.client.Get(ctx, running[len(running)-1])
-				if err == nil && task.State != pb.TaskState_TASK_STATE_PROCESSING {
-					err = fmt.Errorf("the last is %v", task.State)
-				}
-				return err
-			})
-			gaps = append(gaps, a.gap(leader.Kill))
-			leader.Start()
+		for round := range rounds {
+			lose, back := fault(round, a.cluster.Leader())
+			running := a.startWaiting()
+			gaps = append(gaps, a.gap(lose))
+			back()
 			for task, err := range a.client.Wait(a.Context(), running...) {
 				if err != nil {
-					t.Fatal(err)
+					a.t.Fatal(err)
 				}
 				if task.Attempts != 1 || task.Redeliveries != 0 {
-					t.Errorf("task %d ran through a failover: %d attempts, %d redeliveries; want it to go on", task.Id, task.Attempts, task.Redeliveries)
+					a.t.Errorf("task %d ran through a failover: %d attempts, %d redeliveries; want it to go on", task.Id, task.Attempts, task.Redeliveries)
 				}
 			}
 		}
 	})
 	slices.Sort(gaps)
 	p50, p99 := gaps[len(gaps)/2], gaps[(len(gaps)*99+99)/100-1]
-	t.Logf("%d failovers: p50 %v, p90 %v, p99 %v of no acknowledgement", rounds, p50, gaps[len(gaps)*9/10], p99)
+	a.t.Logf("%d leaders %s: p50 %v, p90 %v, p99 %v of no acknowledgement", rounds, how, p50, gaps[len(gaps)*9/10], p99)
 	if earnest && (p50 > time.Second || p99 > 2500*time.Millisecond) || p99 >= loose {
-		t.Errorf("p50 %v and p99 %v without an acknowledgement, want at most 1s and 2.5s: %v", p50, p99, gaps)
+		a.t.Errorf("p50 %v and p99 %v without an acknowledgement, want at most 1s and 2.5s: %v", p50, p99, gaps)
 	}
+}
+
+// startWaiting submits tasks that take five seconds, and returns them when they run.
+func (a *arena) startWaiting() (running []uint64) {
+	for range 5 {
+		if id, ok := a.submit(&pb.TaskSpec{Type: "wait", Payload: "5"}); ok {
+			running = append(running, id)
+		}
+	}
+	a.Eventually("they run", func(ctx context.Context) error {
+		task, err := a.client.Get(ctx, running[len(running)-1])
+		if err == nil && task.State != pb.TaskState_TASK_STATE_PROCESSING {
+			err = fmt.Errorf("the last is %v", task.State)
+		}
+		return err
+	})
+	return running
 }
 
 // TestNobodyNoticesTheLossOfWhatDoesNotLead kills two name services of three, a worker and a follower.

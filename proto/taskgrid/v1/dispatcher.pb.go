@@ -80,7 +80,8 @@ func (BreakerState) EnumDescriptor() ([]byte, []int) {
 	return file_taskgrid_v1_dispatcher_proto_rawDescGZIP(), []int{0}
 }
 
-// LeaderHint is attached to UNAVAILABLE by a replica that does not lead.
+// LeaderHint is attached to UNAVAILABLE by a replica that does not lead. It says that the call did nothing. An UNAVAILABLE
+// without it may have been done, or may be done yet: call again with the same idempotency keys.
 type LeaderHint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where the leader's Dispatcher service listens. Absent: not known here; ask the name service.

@@ -1185,6 +1185,98 @@ func (x *LookupServiceResponse) GetInstances() []*ServiceInstance {
 	return nil
 }
 
+// WatchServiceRequest asks where a service is from now on.
+type WatchServiceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which service. Required.
+	Service       string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchServiceRequest) Reset() {
+	*x = WatchServiceRequest{}
+	mi := &file_taskgrid_v1_nameservice_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchServiceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchServiceRequest) ProtoMessage() {}
+
+func (x *WatchServiceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrid_v1_nameservice_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchServiceRequest.ProtoReflect.Descriptor instead.
+func (*WatchServiceRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrid_v1_nameservice_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *WatchServiceRequest) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+// WatchServiceResponse lists the instances of a service as they are now, in place of what was listed before.
+type WatchServiceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The highest term first. None: an empty list.
+	Instances     []*ServiceInstance `protobuf:"bytes,1,rep,name=instances,proto3" json:"instances,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchServiceResponse) Reset() {
+	*x = WatchServiceResponse{}
+	mi := &file_taskgrid_v1_nameservice_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchServiceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchServiceResponse) ProtoMessage() {}
+
+func (x *WatchServiceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrid_v1_nameservice_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchServiceResponse.ProtoReflect.Descriptor instead.
+func (*WatchServiceResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrid_v1_nameservice_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *WatchServiceResponse) GetInstances() []*ServiceInstance {
+	if x != nil {
+		return x.Instances
+	}
+	return nil
+}
+
 // ServiceInstance is one announced instance.
 type ServiceInstance struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1200,7 +1292,7 @@ type ServiceInstance struct {
 
 func (x *ServiceInstance) Reset() {
 	*x = ServiceInstance{}
-	mi := &file_taskgrid_v1_nameservice_proto_msgTypes[17]
+	mi := &file_taskgrid_v1_nameservice_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1212,7 +1304,7 @@ func (x *ServiceInstance) String() string {
 func (*ServiceInstance) ProtoMessage() {}
 
 func (x *ServiceInstance) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrid_v1_nameservice_proto_msgTypes[17]
+	mi := &file_taskgrid_v1_nameservice_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1225,7 +1317,7 @@ func (x *ServiceInstance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceInstance.ProtoReflect.Descriptor instead.
 func (*ServiceInstance) Descriptor() ([]byte, []int) {
-	return file_taskgrid_v1_nameservice_proto_rawDescGZIP(), []int{17}
+	return file_taskgrid_v1_nameservice_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ServiceInstance) GetInstanceId() string {
@@ -1258,7 +1350,7 @@ type NameServiceGetStatusRequest struct {
 
 func (x *NameServiceGetStatusRequest) Reset() {
 	*x = NameServiceGetStatusRequest{}
-	mi := &file_taskgrid_v1_nameservice_proto_msgTypes[18]
+	mi := &file_taskgrid_v1_nameservice_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1270,7 +1362,7 @@ func (x *NameServiceGetStatusRequest) String() string {
 func (*NameServiceGetStatusRequest) ProtoMessage() {}
 
 func (x *NameServiceGetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrid_v1_nameservice_proto_msgTypes[18]
+	mi := &file_taskgrid_v1_nameservice_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1283,7 +1375,7 @@ func (x *NameServiceGetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NameServiceGetStatusRequest.ProtoReflect.Descriptor instead.
 func (*NameServiceGetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrid_v1_nameservice_proto_rawDescGZIP(), []int{18}
+	return file_taskgrid_v1_nameservice_proto_rawDescGZIP(), []int{20}
 }
 
 // NameServiceGetStatusResponse describes the name service.
@@ -1313,7 +1405,7 @@ type NameServiceGetStatusResponse struct {
 
 func (x *NameServiceGetStatusResponse) Reset() {
 	*x = NameServiceGetStatusResponse{}
-	mi := &file_taskgrid_v1_nameservice_proto_msgTypes[19]
+	mi := &file_taskgrid_v1_nameservice_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1325,7 +1417,7 @@ func (x *NameServiceGetStatusResponse) String() string {
 func (*NameServiceGetStatusResponse) ProtoMessage() {}
 
 func (x *NameServiceGetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrid_v1_nameservice_proto_msgTypes[19]
+	mi := &file_taskgrid_v1_nameservice_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1338,7 +1430,7 @@ func (x *NameServiceGetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NameServiceGetStatusResponse.ProtoReflect.Descriptor instead.
 func (*NameServiceGetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrid_v1_nameservice_proto_rawDescGZIP(), []int{19}
+	return file_taskgrid_v1_nameservice_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *NameServiceGetStatusResponse) GetEpoch() string {
@@ -1486,6 +1578,10 @@ const file_taskgrid_v1_nameservice_proto_rawDesc = "" +
 	"\x14LookupServiceRequest\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\"S\n" +
 	"\x15LookupServiceResponse\x12:\n" +
+	"\tinstances\x18\x01 \x03(\v2\x1c.taskgrid.v1.ServiceInstanceR\tinstances\"/\n" +
+	"\x13WatchServiceRequest\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\"R\n" +
+	"\x14WatchServiceResponse\x12:\n" +
 	"\tinstances\x18\x01 \x03(\v2\x1c.taskgrid.v1.ServiceInstanceR\tinstances\"`\n" +
 	"\x0fServiceInstance\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
@@ -1510,7 +1606,7 @@ const file_taskgrid_v1_nameservice_proto_rawDesc = "" +
 	"\x13WORKER_STATE_ACTIVE\x10\x01\x12\x1a\n" +
 	"\x16WORKER_STATE_UNHEALTHY\x10\x02\x12\x18\n" +
 	"\x14WORKER_STATE_OFFLINE\x10\x03\x12\x19\n" +
-	"\x15WORKER_STATE_DRAINING\x10\x042\xae\x06\n" +
+	"\x15WORKER_STATE_DRAINING\x10\x042\x85\a\n" +
 	"\vNameService\x12Y\n" +
 	"\x0eRegisterWorker\x12\".taskgrid.v1.RegisterWorkerRequest\x1a#.taskgrid.v1.RegisterWorkerResponse\x12J\n" +
 	"\tHeartbeat\x12\x1d.taskgrid.v1.HeartbeatRequest\x1a\x1e.taskgrid.v1.HeartbeatResponse\x12P\n" +
@@ -1519,7 +1615,8 @@ const file_taskgrid_v1_nameservice_proto_rawDesc = "" +
 	"\rLookupWorkers\x12!.taskgrid.v1.LookupWorkersRequest\x1a\".taskgrid.v1.LookupWorkersResponse\x12U\n" +
 	"\fWatchWorkers\x12 .taskgrid.v1.WatchWorkersRequest\x1a!.taskgrid.v1.WatchWorkersResponse0\x01\x12\\\n" +
 	"\x0fAnnounceService\x12#.taskgrid.v1.AnnounceServiceRequest\x1a$.taskgrid.v1.AnnounceServiceResponse\x12V\n" +
-	"\rLookupService\x12!.taskgrid.v1.LookupServiceRequest\x1a\".taskgrid.v1.LookupServiceResponse\x12`\n" +
+	"\rLookupService\x12!.taskgrid.v1.LookupServiceRequest\x1a\".taskgrid.v1.LookupServiceResponse\x12U\n" +
+	"\fWatchService\x12 .taskgrid.v1.WatchServiceRequest\x1a!.taskgrid.v1.WatchServiceResponse0\x01\x12`\n" +
 	"\tGetStatus\x12(.taskgrid.v1.NameServiceGetStatusRequest\x1a).taskgrid.v1.NameServiceGetStatusResponseB'Z%taskgrid/proto/taskgrid/v1;taskgridv1b\x06proto3"
 
 var (
@@ -1535,7 +1632,7 @@ func file_taskgrid_v1_nameservice_proto_rawDescGZIP() []byte {
 }
 
 var file_taskgrid_v1_nameservice_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_taskgrid_v1_nameservice_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_taskgrid_v1_nameservice_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_taskgrid_v1_nameservice_proto_goTypes = []any{
 	(WorkerState)(0),                     // 0: taskgrid.v1.WorkerState
 	(*Worker)(nil),                       // 1: taskgrid.v1.Worker
@@ -1555,53 +1652,58 @@ var file_taskgrid_v1_nameservice_proto_goTypes = []any{
 	(*AnnounceServiceResponse)(nil),      // 15: taskgrid.v1.AnnounceServiceResponse
 	(*LookupServiceRequest)(nil),         // 16: taskgrid.v1.LookupServiceRequest
 	(*LookupServiceResponse)(nil),        // 17: taskgrid.v1.LookupServiceResponse
-	(*ServiceInstance)(nil),              // 18: taskgrid.v1.ServiceInstance
-	(*NameServiceGetStatusRequest)(nil),  // 19: taskgrid.v1.NameServiceGetStatusRequest
-	(*NameServiceGetStatusResponse)(nil), // 20: taskgrid.v1.NameServiceGetStatusResponse
-	nil,                                  // 21: taskgrid.v1.Worker.LabelsEntry
-	nil,                                  // 22: taskgrid.v1.RegisterWorkerRequest.LabelsEntry
-	(*timestamppb.Timestamp)(nil),        // 23: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),          // 24: google.protobuf.Duration
+	(*WatchServiceRequest)(nil),          // 18: taskgrid.v1.WatchServiceRequest
+	(*WatchServiceResponse)(nil),         // 19: taskgrid.v1.WatchServiceResponse
+	(*ServiceInstance)(nil),              // 20: taskgrid.v1.ServiceInstance
+	(*NameServiceGetStatusRequest)(nil),  // 21: taskgrid.v1.NameServiceGetStatusRequest
+	(*NameServiceGetStatusResponse)(nil), // 22: taskgrid.v1.NameServiceGetStatusResponse
+	nil,                                  // 23: taskgrid.v1.Worker.LabelsEntry
+	nil,                                  // 24: taskgrid.v1.RegisterWorkerRequest.LabelsEntry
+	(*timestamppb.Timestamp)(nil),        // 25: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),          // 26: google.protobuf.Duration
 }
 var file_taskgrid_v1_nameservice_proto_depIdxs = []int32{
-	21, // 0: taskgrid.v1.Worker.labels:type_name -> taskgrid.v1.Worker.LabelsEntry
+	23, // 0: taskgrid.v1.Worker.labels:type_name -> taskgrid.v1.Worker.LabelsEntry
 	0,  // 1: taskgrid.v1.Worker.state:type_name -> taskgrid.v1.WorkerState
-	23, // 2: taskgrid.v1.Worker.last_heartbeat:type_name -> google.protobuf.Timestamp
-	23, // 3: taskgrid.v1.Worker.registered_time:type_name -> google.protobuf.Timestamp
-	22, // 4: taskgrid.v1.RegisterWorkerRequest.labels:type_name -> taskgrid.v1.RegisterWorkerRequest.LabelsEntry
-	24, // 5: taskgrid.v1.RegisterWorkerResponse.ttl:type_name -> google.protobuf.Duration
-	24, // 6: taskgrid.v1.RegisterWorkerResponse.heartbeat_interval:type_name -> google.protobuf.Duration
+	25, // 2: taskgrid.v1.Worker.last_heartbeat:type_name -> google.protobuf.Timestamp
+	25, // 3: taskgrid.v1.Worker.registered_time:type_name -> google.protobuf.Timestamp
+	24, // 4: taskgrid.v1.RegisterWorkerRequest.labels:type_name -> taskgrid.v1.RegisterWorkerRequest.LabelsEntry
+	26, // 5: taskgrid.v1.RegisterWorkerResponse.ttl:type_name -> google.protobuf.Duration
+	26, // 6: taskgrid.v1.RegisterWorkerResponse.heartbeat_interval:type_name -> google.protobuf.Duration
 	0,  // 7: taskgrid.v1.HeartbeatResponse.state:type_name -> taskgrid.v1.WorkerState
 	1,  // 8: taskgrid.v1.LookupWorkersResponse.workers:type_name -> taskgrid.v1.Worker
 	1,  // 9: taskgrid.v1.WatchWorkersResponse.workers:type_name -> taskgrid.v1.Worker
-	24, // 10: taskgrid.v1.AnnounceServiceResponse.ttl:type_name -> google.protobuf.Duration
-	24, // 11: taskgrid.v1.AnnounceServiceResponse.heartbeat_interval:type_name -> google.protobuf.Duration
-	18, // 12: taskgrid.v1.LookupServiceResponse.instances:type_name -> taskgrid.v1.ServiceInstance
-	24, // 13: taskgrid.v1.NameServiceGetStatusResponse.uptime:type_name -> google.protobuf.Duration
-	1,  // 14: taskgrid.v1.NameServiceGetStatusResponse.workers:type_name -> taskgrid.v1.Worker
-	2,  // 15: taskgrid.v1.NameService.RegisterWorker:input_type -> taskgrid.v1.RegisterWorkerRequest
-	4,  // 16: taskgrid.v1.NameService.Heartbeat:input_type -> taskgrid.v1.HeartbeatRequest
-	6,  // 17: taskgrid.v1.NameService.SetDraining:input_type -> taskgrid.v1.SetDrainingRequest
-	8,  // 18: taskgrid.v1.NameService.DeregisterWorker:input_type -> taskgrid.v1.DeregisterWorkerRequest
-	10, // 19: taskgrid.v1.NameService.LookupWorkers:input_type -> taskgrid.v1.LookupWorkersRequest
-	12, // 20: taskgrid.v1.NameService.WatchWorkers:input_type -> taskgrid.v1.WatchWorkersRequest
-	14, // 21: taskgrid.v1.NameService.AnnounceService:input_type -> taskgrid.v1.AnnounceServiceRequest
-	16, // 22: taskgrid.v1.NameService.LookupService:input_type -> taskgrid.v1.LookupServiceRequest
-	19, // 23: taskgrid.v1.NameService.GetStatus:input_type -> taskgrid.v1.NameServiceGetStatusRequest
-	3,  // 24: taskgrid.v1.NameService.RegisterWorker:output_type -> taskgrid.v1.RegisterWorkerResponse
-	5,  // 25: taskgrid.v1.NameService.Heartbeat:output_type -> taskgrid.v1.HeartbeatResponse
-	7,  // 26: taskgrid.v1.NameService.SetDraining:output_type -> taskgrid.v1.SetDrainingResponse
-	9,  // 27: taskgrid.v1.NameService.DeregisterWorker:output_type -> taskgrid.v1.DeregisterWorkerResponse
-	11, // 28: taskgrid.v1.NameService.LookupWorkers:output_type -> taskgrid.v1.LookupWorkersResponse
-	13, // 29: taskgrid.v1.NameService.WatchWorkers:output_type -> taskgrid.v1.WatchWorkersResponse
-	15, // 30: taskgrid.v1.NameService.AnnounceService:output_type -> taskgrid.v1.AnnounceServiceResponse
-	17, // 31: taskgrid.v1.NameService.LookupService:output_type -> taskgrid.v1.LookupServiceResponse
-	20, // 32: taskgrid.v1.NameService.GetStatus:output_type -> taskgrid.v1.NameServiceGetStatusResponse
-	24, // [24:33] is the sub-list for method output_type
-	15, // [15:24] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	26, // 10: taskgrid.v1.AnnounceServiceResponse.ttl:type_name -> google.protobuf.Duration
+	26, // 11: taskgrid.v1.AnnounceServiceResponse.heartbeat_interval:type_name -> google.protobuf.Duration
+	20, // 12: taskgrid.v1.LookupServiceResponse.instances:type_name -> taskgrid.v1.ServiceInstance
+	20, // 13: taskgrid.v1.WatchServiceResponse.instances:type_name -> taskgrid.v1.ServiceInstance
+	26, // 14: taskgrid.v1.NameServiceGetStatusResponse.uptime:type_name -> google.protobuf.Duration
+	1,  // 15: taskgrid.v1.NameServiceGetStatusResponse.workers:type_name -> taskgrid.v1.Worker
+	2,  // 16: taskgrid.v1.NameService.RegisterWorker:input_type -> taskgrid.v1.RegisterWorkerRequest
+	4,  // 17: taskgrid.v1.NameService.Heartbeat:input_type -> taskgrid.v1.HeartbeatRequest
+	6,  // 18: taskgrid.v1.NameService.SetDraining:input_type -> taskgrid.v1.SetDrainingRequest
+	8,  // 19: taskgrid.v1.NameService.DeregisterWorker:input_type -> taskgrid.v1.DeregisterWorkerRequest
+	10, // 20: taskgrid.v1.NameService.LookupWorkers:input_type -> taskgrid.v1.LookupWorkersRequest
+	12, // 21: taskgrid.v1.NameService.WatchWorkers:input_type -> taskgrid.v1.WatchWorkersRequest
+	14, // 22: taskgrid.v1.NameService.AnnounceService:input_type -> taskgrid.v1.AnnounceServiceRequest
+	16, // 23: taskgrid.v1.NameService.LookupService:input_type -> taskgrid.v1.LookupServiceRequest
+	18, // 24: taskgrid.v1.NameService.WatchService:input_type -> taskgrid.v1.WatchServiceRequest
+	21, // 25: taskgrid.v1.NameService.GetStatus:input_type -> taskgrid.v1.NameServiceGetStatusRequest
+	3,  // 26: taskgrid.v1.NameService.RegisterWorker:output_type -> taskgrid.v1.RegisterWorkerResponse
+	5,  // 27: taskgrid.v1.NameService.Heartbeat:output_type -> taskgrid.v1.HeartbeatResponse
+	7,  // 28: taskgrid.v1.NameService.SetDraining:output_type -> taskgrid.v1.SetDrainingResponse
+	9,  // 29: taskgrid.v1.NameService.DeregisterWorker:output_type -> taskgrid.v1.DeregisterWorkerResponse
+	11, // 30: taskgrid.v1.NameService.LookupWorkers:output_type -> taskgrid.v1.LookupWorkersResponse
+	13, // 31: taskgrid.v1.NameService.WatchWorkers:output_type -> taskgrid.v1.WatchWorkersResponse
+	15, // 32: taskgrid.v1.NameService.AnnounceService:output_type -> taskgrid.v1.AnnounceServiceResponse
+	17, // 33: taskgrid.v1.NameService.LookupService:output_type -> taskgrid.v1.LookupServiceResponse
+	19, // 34: taskgrid.v1.NameService.WatchService:output_type -> taskgrid.v1.WatchServiceResponse
+	22, // 35: taskgrid.v1.NameService.GetStatus:output_type -> taskgrid.v1.NameServiceGetStatusResponse
+	26, // [26:36] is the sub-list for method output_type
+	16, // [16:26] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_taskgrid_v1_nameservice_proto_init() }
@@ -1615,7 +1717,7 @@ func file_taskgrid_v1_nameservice_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrid_v1_nameservice_proto_rawDesc), len(file_taskgrid_v1_nameservice_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

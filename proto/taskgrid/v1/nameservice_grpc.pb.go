@@ -27,6 +27,7 @@ const (
 	NameService_WatchWorkers_FullMethodName     = "/taskgrid.v1.NameService/WatchWorkers"
 	NameService_AnnounceService_FullMethodName  = "/taskgrid.v1.NameService/AnnounceService"
 	NameService_LookupService_FullMethodName    = "/taskgrid.v1.NameService/LookupService"
+	NameService_WatchService_FullMethodName     = "/taskgrid.v1.NameService/WatchService"
 	NameService_GetStatus_FullMethodName        = "/taskgrid.v1.NameService/GetStatus"
 )
 
@@ -39,7 +40,7 @@ const (
 //
 // A grid may have a join token, which its members send in the metadata of a call as `authorization: Bearer TOKEN`. Then
 // what changes the table, and WatchWorkers, are for members only: UNAUTHENTICATED without a token, PERMISSION_DENIED with
-// another one. Everybody may look up, but only members are told leases.
+// another one. Everybody may look up and watch services, but only members are told leases.
 type NameServiceClient interface {
 	// RegisterWorker (REGISTER_WORKER) enters a worker under one lease for all its types. A second registration of the
 	// same worker_id replaces the first, whose lease is dead from then on; under its own lease a worker may register again
@@ -70,6 +71,10 @@ type NameServiceClient interface {
 	AnnounceService(ctx context.Context, in *AnnounceServiceRequest, opts ...grpc.CallOption) (*AnnounceServiceResponse, error)
 	// LookupService lists the announced instances of a service, the highest term first. None: an empty list.
 	LookupService(ctx context.Context, in *LookupServiceRequest, opts ...grpc.CallOption) (*LookupServiceResponse, error)
+	// WatchService sends what LookupService would, and sends it again at each change: whoever depends on the leading
+	// dispatcher hears of another at once, though the connection to the former may not have noticed anything. That an
+	// announcement was repeated is no change. RESOURCE_EXHAUSTED: too many watch; UNAVAILABLE: the name service is stopping.
+	WatchService(ctx context.Context, in *WatchServiceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchServiceResponse], error)
 	// GetStatus (GET_STATUS) describes the name service itself.
 	GetStatus(ctx context.Context, in *NameServiceGetStatusRequest, opts ...grpc.CallOption) (*NameServiceGetStatusResponse, error)
 }
@@ -171,6 +176,25 @@ func (c *nameServiceClient) LookupService(ctx context.Context, in *LookupService
 	return out, nil
 }
 
+func (c *nameServiceClient) WatchService(ctx context.Context, in *WatchServiceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchServiceResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &NameService_ServiceDesc.Streams[1], NameService_WatchService_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchServiceRequest, WatchServiceResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type NameService_WatchServiceClient = grpc.ServerStreamingClient[WatchServiceResponse]
+
 func (c *nameServiceClient) GetStatus(ctx context.Context, in *NameServiceGetStatusRequest, opts ...grpc.CallOption) (*NameServiceGetStatusResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(NameServiceGetStatusResponse)
@@ -190,7 +214,7 @@ func (c *nameServiceClient) GetStatus(ctx context.Context, in *NameServiceGetSta
 //
 // A grid may have a join token, which its members send in the metadata of a call as `authorization: Bearer TOKEN`. Then
 // what changes the table, and WatchWorkers, are for members only: UNAUTHENTICATED without a token, PERMISSION_DENIED with
-// another one. Everybody may look up, but only members are told leases.
+// another one. Everybody may look up and watch services, but only members are told leases.
 type NameServiceServer interface {
 	// RegisterWorker (REGISTER_WORKER) enters a worker under one lease for all its types. A second registration of the
 	// same worker_id replaces the first, whose lease is dead from then on; under its own lease a worker may register again
@@ -221,6 +245,10 @@ type NameServiceServer interface {
 	AnnounceService(context.Context, *AnnounceServiceRequest) (*AnnounceServiceResponse, error)
 	// LookupService lists the announced instances of a service, the highest term first. None: an empty list.
 	LookupService(context.Context, *LookupServiceRequest) (*LookupServiceResponse, error)
+	// WatchService sends what LookupService would, and sends it again at each change: whoever depends on the leading
+	// dispatcher hears of another at once, though the connection to the former may not have noticed anything. That an
+	// announcement was repeated is no change. RESOURCE_EXHAUSTED: too many watch; UNAVAILABLE: the name service is stopping.
+	WatchService(*WatchServiceRequest, grpc.ServerStreamingServer[WatchServiceResponse]) error
 	// GetStatus (GET_STATUS) describes the name service itself.
 	GetStatus(context.Context, *NameServiceGetStatusRequest) (*NameServiceGetStatusResponse, error)
 	mustEmbedUnimplementedNameServiceServer()
@@ -256,6 +284,9 @@ func (UnimplementedNameServiceServer) AnnounceService(context.Context, *Announce
 }
 func (UnimplementedNameServiceServer) LookupService(context.Context, *LookupServiceRequest) (*LookupServiceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method LookupService not implemented")
+}
+func (UnimplementedNameServiceServer) WatchService(*WatchServiceRequest, grpc.ServerStreamingServer[WatchServiceResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchService not implemented")
 }
 func (UnimplementedNameServiceServer) GetStatus(context.Context, *NameServiceGetStatusRequest) (*NameServiceGetStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetStatus not implemented")
@@ -418,6 +449,17 @@ func _NameService_LookupService_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _NameService_WatchService_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchServiceRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(NameServiceServer).WatchService(m, &grpc.GenericServerStream[WatchServiceRequest, WatchServiceResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type NameService_WatchServiceServer = grpc.ServerStreamingServer[WatchServiceResponse]
+
 func _NameService_GetStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(NameServiceGetStatusRequest)
 	if err := dec(in); err != nil {
@@ -480,6 +522,11 @@ var NameService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "WatchWorkers",
 			Handler:       _NameService_WatchWorkers_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchService",
+			Handler:       _NameService_WatchService_Handler,
 			ServerStreams: true,
 		},
 	},

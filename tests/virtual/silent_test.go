@@ -1,0 +1,89 @@
+package virtual
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"taskgrid/client"
+	pb "taskgrid/proto/taskgrid/v1"
+	"taskgrid/workers"
+)
+
+// silence takes the network from a replica, as a pulled cable does: nothing comes from it or to it, and no connection
+// breaks. Sound undoes it.
+func (c *cluster) silence(i int) {
+	c.replicas[i].Freeze()
+	c.cut(i)
+}
+
+func (c *cluster) sound(i int) {
+	c.wires.Mend()
+	c.replicas[i].Thaw()
+}
+
+// TestALeaderThatFallsSilentIsAPauseOfASecond: nobody's connection to it breaks, and everybody leaves it all the same.
+func TestALeaderThatFallsSilentIsAPauseOfASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := startCluster(t)
+		l := c.leader(-1)
+		var runs atomic.Int64
+		wait := Builtin("wait")["wait"]
+		c.StartWorker("w", map[string]workers.Handler{"wait": func(ctx context.Context, payload string) (string, error) {
+			runs.Add(1)
+			return wait(ctx, payload)
+		}}, func(cfg *workers.Config) { cfg.Capacity = 300 })
+		c.AwaitWorker("w")
+		ids := []uint64{c.Submit("wait", "500ms"), c.Submit("wait", "3s"), c.Submit("wait", "20s")} // they end before, after it is noticed, and long after
+		c.AwaitState(ids[2], pb.TaskState_TASK_STATE_PROCESSING)
+		ends := make(chan time.Duration, len(ids)) // of the first three, from the silence on
+		last := make(chan []uint64)
+
+		c.silence(l)
+		begin := time.Now()
+		library := c.NewClient(client.Config{}) // one that finds the silent one at the name service
+		go func() { last <- c.submitFor(5 * time.Second) }()
+		for _, id := range ids {
+			go func() {
+				for _, err := range c.Client().Wait(c.Context(), id) {
+					if err != nil {
+						t.Errorf("wait for %d: %v", id, err)
+					}
+					ends <- time.Since(begin)
+				}
+			}()
+		}
+		for _, call := range []*client.Client{library, c.Client()} {
+			if _, err := call.Submit(c.Context(), &pb.TaskSpec{Type: "wait", Payload: "1ms", IdempotencyKey: "once"}); err != nil {
+				t.Error(err)
+			}
+		}
+		if took := time.Since(begin); took > 1200*time.Millisecond {
+			t.Errorf("submissions were acknowledged %v after the leader fell silent, want about a second", took)
+		}
+		for i, want := range []time.Duration{1200 * time.Millisecond, 3100 * time.Millisecond} {
+			if took := <-ends; took > want {
+				t.Errorf("wait %d returned %v after the leader fell silent, want at most %v", i, took, want)
+			}
+		}
+		ids = append(ids, <-last...)
+
+		c.sound(l)
+		c.expectHealed()
+		for id, task := range c.Wait(ids...) {
+			if task.State != pb.TaskState_TASK_STATE_COMPLETED || task.Attempts != 1 || task.Redeliveries != 0 {
+				t.Errorf("task %d: %v after %d attempts and %d redeliveries, want COMPLETED by the first", id, task.State, task.Attempts, task.Redeliveries)
+			}
+		}
+		if n := int(runs.Load()); n != len(ids)+1 {
+			t.Errorf("%d tasks ran %d times", len(ids)+1, n)
+		}
+		if now := c.leader(-1); now == l {
+			t.Errorf("%s, which was silent, leads again", c.ids[l])
+		}
+		c.History() // no task ends twice
+		c.expectSame()
+	})
+}
