@@ -67,8 +67,8 @@ func (s *Scheduler) Outcome(link Link, o Outcome) string {
 	if !f.started {
 		odd = s.odd(OddBeforeStarted)
 	}
-	if q := s.queues[f.spec.Type]; q != nil {
-		w.learn(q, o.Elapsed)
+	if p := w.place(s.queues[f.spec.Type]); p != nil {
+		p.learn(o.Elapsed)
 	}
 	if o.How == EndResult {
 		w.completed++
@@ -92,10 +92,7 @@ func (s *Scheduler) Refused(link Link, task uint64, token Token, why string) str
 	w := f.worker
 	s.answer(f)
 	if !f.started {
-		w.fullUntil = s.now.Add(refusalPause)
-		if s.rested.IsZero() {
-			s.rested = w.fullUntil
-		}
+		s.leaveAlone(w)
 	}
 	s.end(f, EndRefused, why)
 	return ""

@@ -100,7 +100,7 @@ func BenchmarkQueue(b *testing.B) {
 	}
 }
 
-// BenchmarkChoice is the choice of one of so many workers, all of which are ready.
+// BenchmarkChoice is the choice of one of so many workers, all of which are ready, and what follows from it for the next.
 func BenchmarkChoice(b *testing.B) {
 	for _, n := range []int{1, 10, 1000} {
 		b.Run(fmt.Sprint("workers=", n), func(b *testing.B) {
@@ -111,9 +111,13 @@ func BenchmarkChoice(b *testing.B) {
 			q, task := l.s.queue("reverse"), &Task{ID: 1, Spec: measuredSpec(b)}
 			b.ReportAllocs()
 			for b.Loop() {
-				if l.s.pick(q, task) == nil {
+				w := l.s.pick(q, task)
+				if w == nil {
 					b.Fatal("no worker was chosen")
 				}
+				l.s.turns++
+				w.turn = l.s.turns
+				l.s.touch(w)
 			}
 		})
 	}

@@ -44,6 +44,9 @@ func (s *Scheduler) check() error {
 	if err := s.checkQueues(); err != nil {
 		return err
 	}
+	if err := s.checkLineups(); err != nil {
+		return err
+	}
 	for _, id := range slices.Sorted(maps.Keys(s.waits)) {
 		if t := s.m.Task(id); t == nil || t.State != Retrying && t.State != Queued {
 			return fmt.Errorf("task %d is waited for: %+v", id, t)
@@ -149,6 +152,39 @@ func (s *Scheduler) checkQueues() error {
 	})
 	if queued != 0 {
 		return fmt.Errorf("queues hold %d tasks more than are QUEUED", queued)
+	}
+	return nil
+}
+
+// checkLineups compares the lineups with the workers; those that were touched since the last flush may differ.
+func (s *Scheduler) checkLineups() error {
+	lined := 0
+	for _, id := range slices.Sorted(maps.Keys(s.workers)) {
+		w := s.workers[id]
+		for _, p := range w.places {
+			l := &p.queue.ready
+			if p.index >= 0 {
+				lined++
+				if l.places[p.index] != p || p.index > 0 && l.Less(p.index, (p.index-1)/2) {
+					return fmt.Errorf("worker %s stands in a wrong place for %s", id, p.queue.typ)
+				}
+			}
+			if w.stale {
+				continue
+			}
+			if ready := w.ready(p, s.now); ready && p.index < 0 || !ready && p.index >= 0 && w.limit(p) == w.limitAlone(p) {
+				return fmt.Errorf("worker %s is ready for %s: %v; its place in the lineup is %d", id, p.queue.typ, ready, p.index)
+			}
+			if p.index >= 0 && w.standing != (standing{w.assigned(), w.info.Capacity, w.turn}) {
+				return fmt.Errorf("worker %s stands in the lineup as %+v", id, w.standing)
+			}
+		}
+	}
+	for _, q := range s.rounds {
+		lined -= q.ready.Len()
+	}
+	if lined != 0 {
+		return fmt.Errorf("lineups have %d places more than workers", -lined)
 	}
 	return nil
 }

@@ -33,6 +33,7 @@ func ParseStrategy(name string) (Strategy, error) {
 // Flush hands over what can be handed over. The driver calls it once at the end of each of its steps. Types that share a
 // worker take turns, task by task: first comes the one whose last hand-over is longest ago, so that none starves.
 func (s *Scheduler) Flush() {
+	s.rouse()
 	rested, active := s.rounds[:0], s.active[:0]
 	for _, q := range s.rounds {
 		if q.dirty && s.handOverOne(q) {
@@ -53,6 +54,10 @@ func (s *Scheduler) Flush() {
 		active = again
 	}
 	s.rounds, s.active = rested, active
+	if s.eased {
+		s.eased = false
+		s.Flush()
+	}
 }
 
 // handOverOne hands over the task in front of a queue. It returns false when there is none, or no worker for it; the
@@ -69,37 +74,9 @@ func (s *Scheduler) handOverOne(q *queue) bool {
 		return false
 	}
 	q.pop(t)
+	s.ease(q)
 	s.handOver(q, w, t)
 	return true
-}
-
-// pick chooses a worker for a task, nil when none is ready. A worker that an attempt of the task already ended on is
-// chosen only when there is no other.
-func (s *Scheduler) pick(q *queue, t *Task) *worker {
-	var best *worker
-	ready := 0
-	next := ghost{t.ID, s.nextToken(t)}
-	for _, w := range q.workers {
-		if len(w.ghosts) > 0 {
-			if _, haunted := w.ghosts[next]; haunted {
-				continue
-			}
-		}
-		if !w.ready(q, s.now) {
-			continue
-		}
-		if best != nil && w.tried(t) != best.tried(t) {
-			if w.tried(t) {
-				continue
-			}
-			best, ready = nil, 0
-		}
-		ready++
-		if best == nil || s.better(w, best, ready) {
-			best = w
-		}
-	}
-	return best
 }
 
 // nextToken returns the token of a task's next hand-over. A worker may have a ghost that bears it, from an earlier session
@@ -111,27 +88,13 @@ func (s *Scheduler) nextToken(t *Task) Token {
 // tried tells whether the task's latest attempt was with this process.
 func (w *worker) tried(t *Task) bool { return t.Attempt != 0 && t.LeaseID == w.info.LeaseID }
 
-// better tells whether w is to be preferred to best; w is the n-th that is ready.
-func (s *Scheduler) better(w, best *worker, n int) bool {
-	switch s.cfg.Strategy {
-	case Random:
-		return s.cfg.Rand(n) == 0
-	case LeastLoaded:
-		a, b := w.assigned()*best.info.Capacity, best.assigned()*w.info.Capacity
-		if a != b {
-			return a < b
-		}
-	}
-	return w.turn < best.turn
-}
-
 // handOver gives an attempt of a task to a worker. The assignment goes out at once, while its record is still on the
 // way to the disk: if that record is lost with this leader, its token is too, and nothing that bears it will count.
 func (s *Scheduler) handOver(q *queue, w *worker, t *Task) {
 	done, err := w.breaker.Allow()
 	if err != nil { // it has changed its mind since it said what it said last
 		w.breaking = w.breaker.State()
-		w.fullUntil = s.now.Add(refusalPause)
+		s.leaveAlone(w)
 		q.giveBack(t)
 		return
 	}
@@ -143,8 +106,7 @@ func (s *Scheduler) handOver(q *queue, w *worker, t *Task) {
 		handed: s.now, deadline: s.now.Add(t.AttemptTimeout), done: done,
 		timer: timer{task: t.ID, due: s.now.Add(t.AttemptTimeout)},
 	}
-	typical := w.typical[w.place(q)]
-	f.short = typical > 0 && typical < lookahead
+	f.short = w.place(q).short()
 	if w.breaking == BreakerHalfOpen {
 		w.probe = f
 	}
@@ -162,6 +124,7 @@ func (s *Scheduler) board(w *worker, f *flight) {
 	if !f.short {
 		w.slow++
 	}
+	s.touch(w)
 }
 
 // release takes a flight off its worker. A slot that the worker has not said to be free stays taken, as a ghost, and
@@ -170,6 +133,7 @@ func (s *Scheduler) release(f *flight, occupied bool) {
 	w := f.worker
 	if w == nil {
 		s.disown(f)
+		s.settle(f, false) // a probe that was set aside
 		return
 	}
 	if w.flights[f.task] != f {
@@ -179,6 +143,7 @@ func (s *Scheduler) release(f *flight, occupied bool) {
 	if !f.short {
 		w.slow--
 	}
+	s.touch(w)
 	if occupied && w.link != 0 {
 		w.ghosts[ghost{f.task, f.token}] = f
 		w.slow++
@@ -196,17 +161,11 @@ func (s *Scheduler) settle(f *flight, ok bool) {
 	}
 	done := f.done
 	f.done = nil
-	if f.worker.probe == f {
-		f.worker.probe = nil
+	if w := s.workers[f.workerID]; w != nil && w.probe == f {
+		w.probe = nil
+		s.touch(w)
 	}
 	done(ok)
-}
-
-// look marks the queues of a worker that may have become ready.
-func (s *Scheduler) look(w *worker) {
-	for _, q := range w.queues {
-		q.dirty = true
-	}
 }
 
 // drop gives an attempt up. Its worker, if it is still connected, is told to stop.

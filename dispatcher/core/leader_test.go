@@ -19,6 +19,8 @@ type leader struct {
 	sent     map[Link][]Message // and not looked at yet
 	breakers map[string]*fakeBreaker
 	admitted string // the worker that is being entered
+
+	flushes, flushedAll func() // called before and after each flush, if set
 }
 
 // lead begins a leadership over a machine. Each of opts may change the configuration.
@@ -78,6 +80,10 @@ func (l *leader) step(do func()) {
 }
 
 func (l *leader) flush() {
+	if l.flushes != nil {
+		l.flushes()
+		defer l.flushedAll()
+	}
 	l.s.Flush()
 	records, links := l.s.Take()
 	l.journal = append(l.journal, records...)

@@ -23,10 +23,11 @@ func (s *Scheduler) SetWorker(info WorkerInfo) {
 		w = s.admit(info)
 	default:
 		before = w.info.State
-		s.unlist(w)
-		sameTypes := slices.Equal(w.info.Types, info.Types)
+		if !slices.Equal(w.info.Types, info.Types) {
+			s.unlist(w)
+			s.list(w, info.Types)
+		}
 		w.info = info
-		s.list(w, sameTypes)
 	}
 	for _, f := range slices.Clone(s.orphans[info.ID]) {
 		if f.leaseID != info.LeaseID {
@@ -62,11 +63,15 @@ func (s *Scheduler) admit(info WorkerInfo) *worker {
 	w := &worker{info: info, flights: map[uint64]*flight{}, ghosts: map[ghost]*flight{}, linkError: "not connected yet"}
 	w.breaker = s.cfg.NewBreaker(func(from, to BreakerState) {
 		w.breaking, w.probe = to, nil
+		if to != BreakerClosed && !w.unwell {
+			w.unwell = true
+			s.unwell = append(s.unwell, w)
+		}
 		s.note(info.ID, "breaker", from.String(), to.String(), "")
 		s.look(w)
 	})
 	s.workers[info.ID] = w
-	s.list(w, false)
+	s.list(w, info.Types)
 	return w
 }
 
@@ -76,46 +81,26 @@ func (s *Scheduler) evict(w *worker, why string) {
 		s.note(w.info.ID, "stream", "connected", "broken", why)
 	}
 	s.unlink(w, why)
+	s.settle(w.probe, false)
 	s.unlist(w)
 	delete(s.workers, w.info.ID)
 }
 
-// list enters a worker with the queues of its types. known says that these are as before: then what was learnt of them
-// stays.
-func (s *Scheduler) list(w *worker, known bool) {
-	learnt := w.typical
-	w.queues, w.typical = nil, nil
-	for _, typ := range w.info.Types {
-		q := s.queue(typ)
-		if w.place(q) >= 0 {
-			continue
+// list gives a worker a place with the queue of each of its types.
+func (s *Scheduler) list(w *worker, types []string) {
+	for _, typ := range types {
+		if q := s.queue(typ); w.place(q) == nil {
+			w.places = append(w.places, &place{worker: w, queue: q, index: -1})
 		}
-		w.queues, w.typical = append(w.queues, q), append(w.typical, 0)
-		at, _ := slices.BinarySearchFunc(q.workers, w, byID)
-		q.workers = slices.Insert(q.workers, at, w)
-	}
-	if known {
-		w.typical = learnt
 	}
 }
 
-// unlist takes it from them.
+// unlist takes them from it.
 func (s *Scheduler) unlist(w *worker) {
-	for _, q := range w.queues {
-		if at, ok := slices.BinarySearchFunc(q.workers, w, byID); ok {
-			q.workers = slices.Delete(q.workers, at, at+1)
-		}
+	for _, p := range w.places {
+		p.queue.ready.leave(p)
 	}
-}
-
-func byID(a, b *worker) int {
-	if a.info.ID < b.info.ID {
-		return -1
-	}
-	if a.info.ID > b.info.ID {
-		return 1
-	}
-	return 0
+	w.places = nil
 }
 
 // know makes a type known to the machine, so that tasks of it are accepted from now on and after a restart.
@@ -253,12 +238,15 @@ func (s *Scheduler) unlink(w *worker, why string) {
 	s.abandon(w, why)
 	clear(w.ghosts)
 	w.slow = 0
+	s.touch(w)
 }
 
 // abandon gives up everything that a worker has, in the order of the tasks. For its breaker that is one fault, however
-// much it had, of which the caller tells; but a probe has failed.
+// much it had, of which the caller tells; but a probe has failed, unless it was set aside.
 func (s *Scheduler) abandon(w *worker, why string) {
-	s.settle(w.probe, false)
+	if w.probe != nil && w.probe.worker == w {
+		s.settle(w.probe, false)
+	}
 	for _, id := range slices.Sorted(maps.Keys(w.flights)) {
 		f := w.flights[id]
 		f.done = nil

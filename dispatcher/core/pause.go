@@ -21,14 +21,17 @@ func (s *Scheduler) awakening() bool { return s.now.Before(s.awake) }
 // setAside lets what a worker has wait for the worker to come back, as NewScheduler does with what an earlier leader
 // handed over.
 func (s *Scheduler) setAside(w *worker) {
-	s.settle(w.probe, false)
 	for _, id := range slices.Sorted(maps.Keys(w.flights)) {
 		f := w.flights[id]
-		f.worker, f.done = nil, nil
+		f.worker = nil
+		if f != w.probe { // which goes on, and tells the breaker when it ends
+			f.done = nil
+		}
 		s.timers.stop(&f.timer)
 		s.await(f)
 	}
 	clear(w.flights)
+	s.touch(w)
 }
 
 // await gives an attempt's worker the grace to come back with it.

@@ -66,6 +66,41 @@ func TestAStreamThatBreaksWhenAPauseIsLongOverLosesItsAttemptsAtOnce(t *testing.
 	l.expect(Retrying, 1, 2)
 }
 
+func TestAfterAPauseAProbeGoesOn(t *testing.T) {
+	for what, tt := range map[string]struct {
+		back func(w *fakeWorker, probe Message)
+		want BreakerState
+	}{
+		"its worker comes back with it": {func(w *fakeWorker, probe Message) {
+			w.hello(0, []Held{{probe.Task, probe.Token, true}}, nil)
+			w.breaker(BreakerHalfOpen)
+			w.end(probe, EndResult, "done")
+		}, BreakerClosed},
+		"its worker comes back without it": {func(w *fakeWorker, _ Message) { w.hello(0, nil, nil) }, BreakerOpen},
+		"its worker does not come back":    {func(w *fakeWorker, _ Message) { w.pass(w.cfg.AdoptGrace) }, BreakerOpen},
+		"it is cancelled":                  {func(w *fakeWorker, probe Message) { w.cancel(probe.Task) }, BreakerOpen},
+	} {
+		l := newLeader(t)
+		w := l.worker("a", 3, "hash")
+		timeOut(w, breakerFaults)
+		l.pass(breakerPause)
+		l.submit(Spec{AttemptTimeout: time.Hour})
+		l.pass(time.Second / 2)
+		probe := w.one()
+		l.now = l.now.Add(20 * time.Second)
+		l.do(l.s.Woke)
+		w.hang("keepalive failed")
+		w.breaker(BreakerHalfOpen)
+		tt.back(w, probe)
+		if got := l.s.Workers()[0].Breaker; got != tt.want {
+			t.Errorf("%s: the breaker is %v, want %v", what, got, tt.want)
+		}
+		if l.s.workers["a"].probe != nil {
+			t.Errorf("%s: the probe is over, and the worker still has it", what)
+		}
+	}
+}
+
 func TestAnOutcomeThatCameDuringAPauseIsReadBeforeItsDeadlineCounts(t *testing.T) {
 	l, w, held := awoken(t, 2*time.Minute) // with an attempt timeout of one
 	l.do(l.s.Tick)

@@ -8,13 +8,16 @@ const Priorities = 10
 // A task that is cancelled stays in it until it comes to the front or until the queue is swept: what counts is whether
 // the version that was queued is still the task's version.
 type queue struct {
-	typ     string
-	byPrio  [Priorities]deque
-	held    int       // tasks in it, dead ones included
-	dead    int       // of these, how many are no longer QUEUED
-	workers []*worker // that can do the type, in the order of their ids
-	dirty   bool      // something may be handed over; the scheduler looks at it in its next flush
+	typ    string
+	byPrio [Priorities]deque
+	held   int    // tasks in it, dead ones included
+	dead   int    // of these, how many are no longer QUEUED
+	ready  lineup // the workers that may be handed its tasks
+	dirty  bool   // something may be handed over; the scheduler looks at it in its next flush
 }
+
+// waits tells whether a task in it is still QUEUED.
+func (q *queue) waits() bool { return q.held > q.dead }
 
 // push adds a task at the end.
 func (q *queue) push(t *Task) {

@@ -42,7 +42,12 @@ type Scheduler struct {
 	orphans  map[string][]*flight // by worker: begun under an earlier leader, and not yet heard of
 	waits    map[uint64]*timer    // by task: the end of its backoff, or its queue timeout
 	timers   timers
-	rested   time.Time // when the first worker that refused for capacity may be asked again; zero: none rests
+	resting  []rest    // workers that refused for capacity, the one that may be asked again first in front
+	unwell   []*worker // whose breaker is not closed, or was not a tick ago
+	stale    []*worker // to be lined up anew
+	cramped  []*worker // with room for one type only while no other waits, or they had when they were looked at last
+	eased    bool      // some of them were looked at again; Flush starts anew
+	aside    []*place  // memory for pick
 	turns    uint64
 	links    Link
 	asked    map[string]bool // types proposed as known; know drops those that are
@@ -139,7 +144,10 @@ func (s *Scheduler) Patient(link Link) bool {
 
 // Wake returns when Tick is to be called at the latest.
 func (s *Scheduler) Wake() (time.Time, bool) {
-	due := s.rested
+	var due time.Time
+	if len(s.resting) > 0 {
+		due = s.resting[0].until
+	}
 	if len(s.timers) > 0 && (due.IsZero() || s.timers[0].due.Before(due)) {
 		due = s.timers[0].due
 	}
@@ -164,21 +172,26 @@ func (s *Scheduler) Tick() {
 			s.propose(&Expire{At: At(s.now), Task: t.ID})
 		}
 	}
-	if !s.rested.After(s.now) {
-		s.rested = time.Time{}
-	}
-	for _, q := range s.rounds {
-		for _, w := range q.workers {
-			if w.breaking == BreakerOpen {
-				w.breaker.State()
-			}
-			if w.probe != nil && !w.probe.deadline.After(s.now) { // cancelled, and never answered
-				s.settle(w.probe, false)
-			}
-		}
-		q.dirty = true // a worker that refused may be ready again
-	}
+	s.nurse()
 	s.retain()
+}
+
+// nurse lets open breakers wait out their time, and ends probes that were cancelled and never answered.
+func (s *Scheduler) nurse() {
+	unwell := s.unwell
+	s.unwell = unwell[:0]
+	for _, w := range unwell {
+		if w.breaking == BreakerOpen {
+			w.breaker.State()
+		}
+		if w.probe != nil && !w.probe.deadline.After(s.now) {
+			s.settle(w.probe, false)
+		}
+		if w.unwell = w.breaking != BreakerClosed && s.workers[w.info.ID] == w; w.unwell {
+			s.unwell = append(s.unwell, w)
+		}
+	}
+	clear(unwell[len(s.unwell):])
 }
 
 // overdue ends an attempt whose timer has run out.
@@ -204,7 +217,9 @@ func (s *Scheduler) Changed(t *Task, from State) {
 	}
 	f := s.flights[t.ID]
 	if f == nil && from == Queued {
-		s.queue(t.Type).bury(s.live)
+		q := s.queue(t.Type)
+		q.bury(s.live)
+		s.ease(q)
 	}
 	if f != nil && !t.State.Running() {
 		s.land(f)
@@ -280,7 +295,7 @@ func (s *Scheduler) wait(t *Task, d time.Duration) {
 func (s *Scheduler) queue(typ string) *queue {
 	q := s.queues[typ]
 	if q == nil {
-		q = &queue{typ: typ}
+		q = &queue{typ: typ, ready: lineup{strategy: s.cfg.Strategy}}
 		s.queues[typ] = q
 		s.rounds = append(s.rounds, q)
 	}

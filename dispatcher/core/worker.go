@@ -66,12 +66,16 @@ type Link uint64
 // worker is a worker as the scheduler sees it.
 type worker struct {
 	info     WorkerInfo
-	queues   []*queue        // of its types
-	typical  []time.Duration // per queue: how long its handler takes, as a moving average; 0: not known
-	turn     uint64          // when it was chosen last
+	places   []*place // with the queues of its types
+	turn     uint64   // when it was chosen last
 	breaker  Breaker
 	breaking BreakerState // what the breaker said last
+	unwell   bool         // it is in the scheduler's list of those
 	probe    *flight      // the breaker is half-open, and this is under way to try the worker; else nil
+
+	standing standing // with the strategy, as the lists of ready workers know it
+	stale    bool     // that is no longer so, or another list may be the right one: it is in the scheduler's list of those
+	cramped  bool     // it is in the scheduler's list of those
 
 	link      Link
 	linkError string // why there is none
@@ -127,61 +131,46 @@ const (
 // otherwise cost more on the way than in the handler. A task handed over early waits at most about so long.
 const lookahead = time.Millisecond
 
-// place returns the queue's index among the worker's, -1 when the worker does not serve it.
-func (w *worker) place(q *queue) int {
-	for i := range w.queues {
-		if w.queues[i] == q {
-			return i
+// place returns the worker's place with a queue, nil when the worker does not serve it.
+func (w *worker) place(q *queue) *place {
+	for _, p := range w.places {
+		if p.queue == q {
+			return p
 		}
 	}
-	return -1
+	return nil
 }
 
 // assigned is how many of the worker's slots are taken.
 func (w *worker) assigned() int { return len(w.flights) + len(w.ghosts) }
 
-// limit is how many assignments it may hold when the next one is from q. While tasks of other types wait for it too, it
-// is the smallest of their limits: otherwise those with a larger one would fill it up for ever.
-func (w *worker) limit(q *queue) int {
-	limit := w.limitAlone(w.place(q))
-	for i, other := range w.queues {
-		if other.held > other.dead && limit > w.info.Capacity {
-			limit = min(limit, w.limitAlone(i))
+// limit is how many assignments it may hold when the next one is for this place. While tasks of other types wait for it
+// too, it is the smallest of their limits: otherwise those with a larger one would fill it up for ever.
+func (w *worker) limit(p *place) int {
+	limit := w.limitAlone(p)
+	for _, other := range w.places {
+		if other.queue.waits() && limit > w.info.Capacity {
+			limit = min(limit, w.limitAlone(other))
 		}
 	}
 	return limit
 }
 
-// limitAlone is how many assignments it may hold for its i-th queue: its capacity, and where the type's tasks are short,
-// as many more as its free slots finish within the lookahead.
-func (w *worker) limitAlone(i int) int {
-	typical := w.typical[i]
-	if typical == 0 || typical >= lookahead || w.window == 0 {
+// limitAlone is how many assignments it may hold when no other type waits: its capacity, and where the place's tasks are
+// short, as many more as its free slots finish within the lookahead.
+func (w *worker) limitAlone(p *place) int {
+	if !p.short() || w.window == 0 {
 		return w.info.Capacity
 	}
-	ahead := max(0, w.info.Capacity-w.slow) * int(lookahead/max(typical, time.Microsecond))
+	ahead := max(0, w.info.Capacity-w.slow) * int(lookahead/p.typical)
 	return w.info.Capacity + min(w.window, ahead)
 }
 
-// ready tells whether the worker may be handed a task of q now.
-func (w *worker) ready(q *queue, now time.Time) bool {
+// ready tells whether the worker may be handed a task for the place now.
+func (w *worker) ready(p *place, now time.Time) bool {
 	held := w.assigned()
-	return w.link != 0 && w.info.State == WorkerActive && (held < w.info.Capacity || held < w.limit(q)) && !now.Before(w.fullUntil) &&
+	return w.link != 0 && w.info.State == WorkerActive && (held < w.info.Capacity || held < w.limit(p)) && !now.Before(w.fullUntil) &&
 		(w.breaking == BreakerClosed || w.breaking == BreakerHalfOpen && w.probe == nil)
-}
-
-// learn takes a handler's time into the moving average of its type.
-func (w *worker) learn(q *queue, elapsed time.Duration) {
-	i := w.place(q)
-	if i < 0 || elapsed < 0 {
-		return
-	}
-	elapsed = max(elapsed, time.Microsecond)
-	if w.typical[i] == 0 || elapsed > w.typical[i] {
-		w.typical[i] = elapsed // one slow task is enough to be careful
-		return
-	}
-	w.typical[i] += (elapsed - w.typical[i]) / 8
 }
 
 // MessageKind is what a message to a worker is about.
