@@ -62,6 +62,25 @@ func TestOnlyWhatEndsInTheWindowCounts(t *testing.T) {
 	}
 }
 
+func TestARecorderThatIsMeasuredAgainGoesOnCounting(t *testing.T) {
+	var r Recorder
+	var figures bench.Figures
+	for _, took := range []time.Duration{10 * time.Millisecond, 50 * time.Millisecond} {
+		var err error
+		figures, err = r.Measure(t.Context(), Window{For: 300 * time.Millisecond}, Calls(1, func(context.Context) error {
+			<-time.After(took)
+			return nil
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Some 30 of 10ms and 6 of 50ms, within 600ms.
+	if rate, p50, p99 := figures[bench.Rate], figures[bench.P50], figures[bench.P99]; rate > 65 || p50 > 49_000 || p99 < 49_000 {
+		t.Errorf("rate %.0f, p50 %.0f µs, p99 %.0f µs; want those of both windows", rate, p50, p99)
+	}
+}
+
 // A machine that stalls for longer than the window is not an error.
 func TestCountingGoesOnUntilSomethingIsFinished(t *testing.T) {
 	late := func(context.Context) error {

@@ -30,6 +30,7 @@ type Recorder struct {
 
 	mu    sync.Mutex
 	lanes []*Lane
+	took  time.Duration // of all windows
 }
 
 // Over says that no more work is to be begun.
@@ -70,11 +71,14 @@ func Measure(ctx context.Context, w Window, work func(context.Context, *Recorder
 	return new(Recorder).Measure(ctx, w, work)
 }
 
-// Measure is the function of that name with a recorder that others report to as well.
+// Measure is the function of that name with a recorder that others report to as well, or that has been measured before:
+// then the figures are of all its windows together.
 func (r *Recorder) Measure(ctx context.Context, w Window, work func(context.Context, *Recorder) error) (bench.Figures, error) {
 	// Work that hangs is cut off long after it should have ended.
 	ctx, cancel := context.WithTimeout(ctx, w.Warm+w.For+time.Minute)
 	defer cancel()
+	r.over.Store(false)
+	r.some.Store(false)
 	worked := make(chan error, 1)
 	go func() { worked <- work(ctx, r) }()
 
@@ -88,7 +92,7 @@ func (r *Recorder) Measure(ctx context.Context, w Window, work func(context.Cont
 	for err == nil && !r.some.Load() && ctx.Err() == nil {
 		err = wait(w.For, worked)
 	}
-	took := time.Since(began)
+	r.took += time.Since(began)
 	r.counting.Store(false)
 	w.edge(true)
 	r.over.Store(true)
@@ -98,7 +102,7 @@ func (r *Recorder) Measure(ctx context.Context, w Window, work func(context.Cont
 	if err != nil {
 		return nil, err
 	}
-	return r.figures(took)
+	return r.figures(r.took)
 }
 
 func (w Window) edge(end bool) {
