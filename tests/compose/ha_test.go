@@ -26,6 +26,8 @@ func TestTheProfileHaSurvivesTheLossOfItsLeaderAndOfANameService(t *testing.T) {
 	}
 	t.Cleanup(p.down)
 	p.must(t, "up", "-d", "--wait")
+	plain := *p // what is typed without the profile means the same containers
+	plain.command = []string{"docker", "compose"}
 
 	running := map[string]int{}
 	for _, c := range p.containers(t) {
@@ -53,7 +55,7 @@ func TestTheProfileHaSurvivesTheLossOfItsLeaderAndOfANameService(t *testing.T) {
 	go func() { // through the failover
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
-		out, err := p.run(ctx, "run", "--rm", "-T", "client", "submit", "wait", "15", "--wait", "--key", "through-the-failover")
+		out, err := plain.run(ctx, "run", "--rm", "-T", "client", "submit", "wait", "15", "--wait", "--key", "through-the-failover")
 		waiting <- fmt.Sprint(strings.TrimSpace(out), err)
 	}()
 	eventually(t, "the task runs", func() error {
@@ -62,8 +64,8 @@ func TestTheProfileHaSurvivesTheLossOfItsLeaderAndOfANameService(t *testing.T) {
 		}
 		return nil
 	})
-	p.must(t, "kill", leader)
-	if got := p.client(t, "submit", "reverse", "hello", "--wait"); got != "olleh" {
+	plain.must(t, "kill", leader)
+	if got := plain.client(t, "submit", "reverse", "hello", "--wait"); got != "olleh" {
 		t.Errorf("after the leader %s was killed, submit reverse hello --wait printed %q", leader, got)
 	}
 	if got := <-waiting; got != "waited 15s<nil>" {
@@ -83,10 +85,26 @@ func TestTheProfileHaSurvivesTheLossOfItsLeaderAndOfANameService(t *testing.T) {
 	if got := p.client(t, "submit", "upper", "straße", "--wait"); got != "STRASSE" {
 		t.Errorf("with all of them back, submit upper straße --wait printed %q", got)
 	}
+
+	// Somebody forgets the profile. The dispatcher of the plain grid is dispatcher-1 by another name.
+	plain.must(t, "kill", "dispatcher-1", "test-client-1")
+	plain.must(t, "up", "-d", "--wait")
+	eventually(t, "the plain dispatcher is a member of the cluster", func() error {
+		if voters, leader := plain.voters(t); voters != 3 || leader == "" {
+			return fmt.Errorf("%d voters, leader %q", voters, leader)
+		}
+		if out := plain.client(t, "raft", "list", "-o", "jsonl", "--dispatcher", "dispatcher:50052"); !strings.Contains(out, `"id":"d1"`) {
+			return fmt.Errorf("raft list: %s", out)
+		}
+		return nil
+	})
+	if got := plain.client(t, "submit", "wait", "15", "--key", "through-the-failover", "--wait"); got != "waited 15s" {
+		t.Errorf("the same task under the same key printed %q", got)
+	}
 }
 
 // kindOf returns the name of a service without the number of its instance.
-func kindOf(service string) string { return strings.TrimRight(service, "-23") }
+func kindOf(service string) string { return strings.TrimRight(service, "-123") }
 
 // voters returns how many dispatchers vote, and the service of the one that leads.
 func (p *project) voters(t *testing.T) (n int, leader string) {
@@ -101,7 +119,7 @@ func (p *project) voters(t *testing.T) (n int, leader string) {
 			n++
 		}
 		if m.State == "leader" {
-			leader = map[string]string{"d1": "dispatcher", "d2": "dispatcher-2", "d3": "dispatcher-3"}[m.ID]
+			leader = map[string]string{"d1": "dispatcher-1", "d2": "dispatcher-2", "d3": "dispatcher-3"}[m.ID]
 		}
 	}
 	return n, leader

@@ -189,6 +189,7 @@ func TestEveryPodIsConfinedProbedAndBounded(t *testing.T) {
 type service struct {
 	Image           string
 	Command         []string
+	Profiles        []string
 	Environment     map[string]string
 	StopGracePeriod string `json:"stop_grace_period"`
 	Healthcheck     struct {
@@ -222,8 +223,8 @@ func TestTheManifestsSayTheSameAsCompose(t *testing.T) {
 			continue
 		}
 		replicas := 0
-		for other := range compose.Services {
-			if strings.TrimRight(other, "-23") == name {
+		for other, is := range compose.Services {
+			if kindOf(other) == name && !slices.Contains(is.Profiles, "single") {
 				replicas++
 			}
 		}
@@ -249,11 +250,14 @@ func TestTheManifestsSayTheSameAsCompose(t *testing.T) {
 		compare(t, name, "environment", environment, s.Environment)
 	}
 	for name := range compose.Services {
-		if _, there := all[name]; !there && strings.TrimRight(name, "-23") == name && name != "client" && name != "test-client" {
+		if _, there := all[name]; !there && kindOf(name) == name && name != "client" && name != "test-client" {
 			t.Errorf("no manifest of compose's service %s", name)
 		}
 	}
 }
+
+// kindOf returns the name of a service without the number of its instance.
+func kindOf(service string) string { return strings.TrimRight(service, "-123") }
 
 // flagsOf returns a command as its flags and, under no name, its words.
 func flagsOf(command []string) map[string]string {
