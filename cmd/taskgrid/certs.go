@@ -25,7 +25,6 @@ for --join-token-file. Give a process the folder of its role and no other; DIR/c
 Nothing is overwritten. With --renew the CA and the token stay, and certificates are made for the roles that have
 none, or one in the second half of its life; running processes read the new ones by themselves. docs/security.md.`,
 		Example: "  taskgrid certs ./certs\n  taskgrid certs ./certs --renew",
-		Args:    cobra.ExactArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveFilterDirs
 		},

@@ -43,6 +43,12 @@ func newDispatcherCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dispatcher",
 		Short: "Run the dispatcher: keeps the tasks, hands them to workers, records what becomes of them",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 && f.join == joinAuto { // --join may stand alone, so that nothing after a blank belongs to it
+				return fmt.Errorf("%q: dispatcher takes no arguments; where to join is said with an equals sign: --join=%s", args[0], args[0])
+			}
+			return arguments(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := newLogger(cmd)
 			if err != nil {
@@ -127,14 +133,14 @@ func runDispatcher(ctx context.Context, f dispatcherFlags, secure security, log 
 		return fmt.Errorf("listen: %w", err)
 	}
 	defer lis.Close()
-	address := func() (string, error) {
+	address := discovery.NewOwn(func() (string, error) {
 		return discovery.OwnAddress(f.advertise, lis.Addr(), strings.Split(f.cfg.NameServices, ","))
-	}
+	})
 	f.cfg.Version, f.cfg.Logger, f.cfg.Registerer = version, log, metrics
 	f.cfg.Dial = func(role rpc.Role, address string) (*grpc.ClientConn, error) {
 		return rpc.Dial(address, "dispatcher", secure.dial(rpc.To(role))...)
 	}
-	f.cfg.Service = discovery.Once(address)
+	f.cfg.Service = address.Known
 	f.cfg.DialOptions = secure.dial()
 	d, err := dispatcher.New(f.cfg)
 	if err != nil {
@@ -155,7 +161,7 @@ func runDispatcher(ctx context.Context, f dispatcherFlags, secure security, log 
 	group.Go(func() error { return process.ServeGRPC(ctx, server, lis, dispatcherGrace) })
 	group.Go(func() error { return d.ReportHealth(ctx, health) })
 	group.Go(func() error {
-		return discovery.Announce(ctx, f.cfg.NameServices, f.cfg.Journal.ID, address, d.Leading, log, secure.dial()...)
+		return discovery.Announce(ctx, f.cfg.NameServices, f.cfg.Journal.ID, address.Ask, d.Leading, log, secure.dial()...)
 	})
 	group.Go(func() error { return process.ServeMetrics(ctx, f.metrics, metrics, log) })
 	group.Go(func() error { return process.ServeAdmin(ctx, f.admin, log) })

@@ -17,7 +17,9 @@ import (
 func explainUsage(root *cobra.Command) {
 	root.SetFlagErrorFunc(flagError)
 	for _, cmd := range root.Commands() {
-		cmd.Args = arguments
+		if cmd.Args == nil {
+			cmd.Args = arguments
+		}
 	}
 }
 

@@ -29,21 +29,43 @@ func OwnAddress(advertise string, listening net.Addr, nameServices []string) (st
 	return net.JoinHostPort(ip.String(), strconv.Itoa(tcp.Port)), nil
 }
 
-// Once returns a function that says the address when it is known, and "" before: it asks until it gets an answer, and
-// not more often than each second.
-func Once(address func() (string, error)) func() string {
-	var mu sync.Mutex
-	var known string
-	var asked time.Time
-	return func() string {
-		mu.Lock()
-		defer mu.Unlock()
-		if known == "" && time.Since(asked) > time.Second {
-			asked = time.Now()
-			known, _ = address()
-		}
-		return known
+// Own is a process's own address, which may change: a container that was cut off from its network may come back under
+// another one. Its methods may be called concurrently.
+type Own struct {
+	ask func() (string, error)
+
+	mu    sync.Mutex
+	known string
+	asked time.Time
+}
+
+// NewOwn returns what remembers the answers of ask, such as those of OwnAddress.
+func NewOwn(ask func() (string, error)) *Own { return &Own{ask: ask} }
+
+// Ask finds the address out.
+func (o *Own) Ask() (string, error) {
+	address, err := o.ask()
+	if err == nil {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.known = address
 	}
+	return address, err
+}
+
+// Known returns the last answer to Ask. While there is none it asks, but not more often than each second, and returns ""
+// if that fails.
+func (o *Own) Known() string {
+	o.mu.Lock()
+	known, ask := o.known, o.known == "" && time.Since(o.asked) > time.Second
+	if ask {
+		o.asked = time.Now()
+	}
+	o.mu.Unlock()
+	if ask {
+		known, _ = o.Ask()
+	}
+	return known
 }
 
 // localIP returns the local address of the route to the name services. There is one answer for all of them, because a

@@ -65,6 +65,7 @@ func TestAWrongConfigurationOfAReplicaIsRefusedInWords(t *testing.T) {
 		{"--raft-address 0.0.0.0:50062", `raft-address: "0.0.0.0:50062": must name a host`},
 		{"--raft-listen 127.0.0.1:50062", `raft-address: "": is required with --raft-listen`},
 		{"--join", `raft-address: "": is required with --join`},
+		{"--join 127.0.0.1:50052 --raft-address 127.0.0.1:3", "said with an equals sign: --join=127.0.0.1:50052"},
 		{"--join=nowhere --raft-address 127.0.0.1:3", `join: "nowhere": must be host:port`},
 		{"--join --raft-address 127.0.0.1:3 --peers d1=127.0.0.1:3", "join: cannot be together with --peers"},
 		{"--id d/1", `id: "d/1": must be`},
