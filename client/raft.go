@@ -16,10 +16,10 @@ func (c *Client) Members(ctx context.Context) (*pb.ListMembersResponse, error) {
 	return ask(ctx, c, true, c.raft.ListMembers, &pb.ListMembersRequest{})
 }
 
-// AddMember lets a dispatcher that runs take part; it returns when that counts.
-func (c *Client) AddMember(ctx context.Context, id, raftAddress string) error {
-	_, err := ask(ctx, c, true, c.raft.AddMember, &pb.AddMemberRequest{Id: id, RaftAddress: raftAddress})
-	return err
+// AddMember lets a dispatcher that runs take part; it returns when that counts. Already: it did before.
+func (c *Client) AddMember(ctx context.Context, id, raftAddress string) (already bool, err error) {
+	resp, err := ask(ctx, c, true, c.raft.AddMember, &pb.AddMemberRequest{Id: id, RaftAddress: raftAddress})
+	return resp.GetAlready(), err
 }
 
 // RemoveMember takes a dispatcher out of the cluster.

@@ -88,7 +88,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	g.Go(func() error { return d.watchNameServices(ctx) })
 	g.Go(func() error { return d.news.run(ctx) })
 	g.Go(func() error { return d.logEvents(ctx) })
-	g.Go(func() error { return d.enterCluster(ctx) })
+	g.Go(func() error { return d.keepMembership(ctx) })
 	return g.Wait()
 }
 

@@ -15,6 +15,27 @@ const (
 	joinTimeout = 10 * time.Minute
 )
 
+// keepMembership lets this replica take part, and says so when it was taken out again.
+func (d *Dispatcher) keepMembership(ctx context.Context) error {
+	if err := d.enterCluster(ctx); err != nil {
+		return err
+	}
+	ticker := time.NewTicker(joinPause)
+	defer ticker.Stop()
+	for was := d.journal.Entered(); ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		is := d.journal.Entered()
+		if was && !is {
+			d.log.Warn("this dispatcher was removed from the cluster and takes no part any more; end it, or start it again with --join to let it enter anew")
+		}
+		was = is
+	}
+}
+
 // enterCluster asks the leader to let this replica take part, until it does. One that begins a cluster, or that the
 // cluster knows already, has nothing to ask for.
 func (d *Dispatcher) enterCluster(ctx context.Context) error {

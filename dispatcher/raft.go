@@ -57,8 +57,8 @@ func (s *RaftServer) AddMember(ctx context.Context, req *pb.AddMemberRequest) (*
 		}
 	}
 	s.d.log.Info("adding a member", "id", req.GetId(), "raft_address", req.GetRaftAddress())
-	err := s.d.journal.AddMember(ctx, journal.Peer{ID: req.GetId(), Address: req.GetRaftAddress()}, req.GetDisk())
-	return &pb.AddMemberResponse{}, s.toStatus(ctx, err)
+	already, err := s.d.journal.AddMember(ctx, journal.Peer{ID: req.GetId(), Address: req.GetRaftAddress()}, req.GetDisk())
+	return &pb.AddMemberResponse{Already: already}, s.toStatus(ctx, err)
 }
 
 // RemoveMember implements pb.RaftServiceServer.

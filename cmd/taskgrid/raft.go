@@ -20,7 +20,6 @@ func newRaftCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "raft [VERB]",
 		Short: "Look after the dispatchers that replicate one journal: list, add, remove, hand over, back up, restore",
-		Args:  cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return cmd.Help()
@@ -44,10 +43,15 @@ func newRaftCommand() *cobra.Command {
 				if err := addressOf("raft-address", args[1]); err != nil {
 					return err
 				}
-				if err := c.client.AddMember(c.ctx, args[0], args[1]); err != nil {
+				already, err := c.client.AddMember(c.ctx, args[0], args[1])
+				if err != nil {
 					return err
 				}
-				return c.say(raftDone{ID: args[0], Done: "added"})
+				done := raftDone{ID: args[0], Done: "added"}
+				if already {
+					done.Done = "is a member already"
+				}
+				return c.say(done)
 			}),
 		raftVerb("remove ID", "Take a dispatcher out of the cluster, one that is lost as well", func(c *call, args []string) error {
 			if err := c.client.RemoveMember(c.ctx, args[0]); err != nil {
@@ -99,7 +103,7 @@ func (c *call) say(d raftDone) error {
 // raftMember is a line of taskgrid raft list.
 type raftMember struct {
 	ID           string `json:"id"`
-	State        string `json:"state"` // leader, follower, candidate, stopped or unreachable
+	State        string `json:"state"` // leader, follower, candidate, stopped, unreachable, or alone: it runs and hears of no leader
 	Voter        bool   `json:"voter"`
 	RaftAddress  string `json:"raft_address"`
 	Address      string `json:"address,omitempty"`
@@ -112,6 +116,9 @@ type raftMember struct {
 
 func raftList(c *call, _ []string) error {
 	all, err := c.client.Members(c.ctx)
+	if errors.Is(err, client.ErrUnreachable) && !c.cmd.Flags().Changed("dispatcher") {
+		return fmt.Errorf("%w; where nobody leads, any dispatcher tells what it knows: --dispatcher HOST:PORT", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -123,6 +130,9 @@ func raftList(c *call, _ []string) error {
 		asking.Go(func() {
 			if own := askMember(c, m, all); own != nil {
 				lines[i].State, lines[i].Term, lines[i].AppliedIndex = own.State, own.Term, own.AppliedIndex
+				if all.Leader != "" && own.Leader == "" {
+					lines[i].State = "alone"
+				}
 			}
 		})
 	}

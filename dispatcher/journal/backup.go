@@ -52,7 +52,8 @@ func OpenBackup(path string) (io.ReadCloser, error) {
 
 // openBackup opens a backup behind its header, and returns how long that was.
 func openBackup(path string) (meta *raft.SnapshotMeta, body io.ReadCloser, header int64, err error) {
-	meta, body, err = openSnapshot(path)
+	// Who sent it knows the file by another name than path.
+	meta, body, err = openSnapshot(path, func(err error) error { return fmt.Errorf("the file is no backup, or not as it was written: %w", err) })
 	if err != nil {
 		return nil, nil, 0, fmt.Errorf("%w: %w", ErrBackup, err)
 	}

@@ -99,31 +99,6 @@ func (j *Journal) newRaft(transport raft.Transport) (err error) {
 	return nil
 }
 
-// begins reports whether this node is to begin a cluster: it has no data, was not told to join one, and its peers have
-// none yet. All peers begin the same one, with the same entry.
-func (j *Journal) begins() (bool, error) {
-	if j.cfg.Join {
-		return false, nil
-	}
-	old, err := raft.HasExistingState(j.guard, j.guard, j.stores.Snapshots)
-	if err != nil || old {
-		return false, err
-	}
-	return j.cfg.Transport != nil || !j.clusterRuns(), nil
-}
-
-// firstMembers returns the voters of a cluster that begins with this node.
-func (j *Journal) firstMembers(transport raft.Transport) raft.Configuration {
-	if len(j.cfg.Peers) == 0 {
-		return raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(j.cfg.ID), Address: transport.LocalAddr()}}}
-	}
-	var c raft.Configuration
-	for _, p := range j.cfg.Peers {
-		c.Servers = append(c.Servers, raft.Server{ID: raft.ServerID(p.ID), Address: raft.ServerAddress(p.Address)})
-	}
-	return c
-}
-
 // transport returns what carries raft's messages: TCP when there is an address for it, else nothing leaves the process.
 func (j *Journal) transport() (raft.Transport, error) {
 	if j.cfg.Transport != nil {

@@ -16,11 +16,17 @@ import (
 
 // Open implements raft.SnapshotStore. What is read from the snapshot has been checked; damage is an error of Read.
 func (s *snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
-	return openSnapshot(filepath.Join(s.dir, id+snapshotSuffix))
+	path := filepath.Join(s.dir, id+snapshotSuffix)
+	return openSnapshot(path, func(err error) error {
+		if errors.Is(err, errDamaged) {
+			return fmt.Errorf("snapshot %s: %w; restore the directory from another replica or a backup", path, err)
+		}
+		return fmt.Errorf("snapshot %s: %w", path, err)
+	})
 }
 
 // openSnapshot opens a file that a snapshotEncoder has written.
-func openSnapshot(path string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+func openSnapshot(path string, say func(error) error) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil, err
@@ -31,13 +37,13 @@ func openSnapshot(path string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	}
 	if err != nil {
 		f.Close()
-		return nil, nil, fmt.Errorf("snapshot %s: %w", path, err)
+		return nil, nil, say(err)
 	}
-	return meta, &snapshotReader{path: path, file: f, in: bufio.NewReaderSize(f, chunkSize), left: uint64(meta.Size)}, nil
+	return meta, &snapshotReader{say: say, file: f, in: bufio.NewReaderSize(f, chunkSize), left: uint64(meta.Size)}, nil
 }
 
 // errDamaged is a snapshot that is not what was written.
-var errDamaged = errors.New("the snapshot is damaged; restore the directory from another replica or a backup")
+var errDamaged = errors.New("the snapshot is damaged")
 
 // readSnapshotHead reads the file up to the first chunk.
 func readSnapshotHead(r io.Reader) (*raft.SnapshotMeta, error) {
@@ -90,7 +96,7 @@ func readSnapshotEnd(f *os.File) (int64, error) {
 
 // snapshotReader reads the contents of the chunks.
 type snapshotReader struct {
-	path  string
+	say   func(error) error
 	file  *os.File
 	in    *bufio.Reader
 	left  uint64 // bytes of content after the chunk at hand
@@ -105,7 +111,7 @@ func (r *snapshotReader) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		if err := r.next(); err != nil {
-			return 0, fmt.Errorf("snapshot %s: %w", r.path, err)
+			return 0, r.say(err)
 		}
 	}
 	n := copy(p, r.chunk)

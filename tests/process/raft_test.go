@@ -108,6 +108,7 @@ func TestAMemberIsAddedAndReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	lost.Start() // as an orchestrator does, with the same flags
+	awaitMembers(g, map[string]string{"d1": "up", "d2": "up", "d3": "up", "d4": "up", lost.ID: "alone"})
 	g.Eventually("the one that lost its disk is refused", func(context.Context) error {
 		if !strings.Contains(lost.Log(), "taskgrid raft remove "+lost.ID) {
 			return fmt.Errorf("its log does not say what to do")
@@ -122,6 +123,12 @@ func TestAMemberIsAddedAndReplaced(t *testing.T) {
 	want := map[string]string{"d1": "up", "d2": "up", "d3": "up", "d4": "up"}
 	delete(want, leader.ID)
 	awaitMembers(g, want)
+	g.Eventually("the one that was removed says so", func(context.Context) error {
+		if !strings.Contains(leader.Log(), "this dispatcher was removed from the cluster") {
+			return fmt.Errorf("its log does not")
+		}
+		return nil
+	})
 	leader.Terminate()
 	leader.Exited()
 	ids = append(ids, submit(t, c, 100, "hash", numbered)...)
@@ -131,6 +138,11 @@ func TestAMemberIsAddedAndReplaced(t *testing.T) {
 		}
 	}
 	wantVerb(t, g, 1, `id: "d9": is no member`, "raft", "remove", "d9")
+	now := cluster.Leader()
+	if out := verb(t, g, "raft", "add", now.ID, now.Raft); !strings.Contains(out, "is a member already") {
+		t.Errorf("raft add of a member printed %q", out)
+	}
+	wantVerb(t, g, 1, "leads already", "raft", "transfer", now.ID)
 	wantVerb(t, g, 1, "is that of", "raft", "add", "d9", cluster.Leader().Raft)
 	wantVerb(t, g, 1, "connection refused", "raft", "add", "d9", grid.FreePorts(t, 1)[0])
 	wantVerb(t, g, 2, `raft-address: "nowhere": must be host:port`, "raft", "add", "d9", "nowhere")
@@ -180,7 +192,10 @@ func TestABackupRestoresIntoAFreshCluster(t *testing.T) {
 	fresh.Nameservice()
 	cluster := fresh.Dispatchers(3)
 	cluster.Leader()
-	wantVerb(t, fresh, 1, "backup", "raft", "restore", os.Args[0])
+	wantVerb(t, fresh, 1, "backup: the file is no backup, or not as it was written", "raft", "restore", os.Args[0])
+	if _, stderr, _ := fresh.Verb("raft", "restore", os.Args[0]); strings.Contains(stderr, "restore-") {
+		t.Errorf("what is wrong with the file is said of another one: %s", stderr)
+	}
 	spoiled := spoil(t, file)
 	wantVerb(t, fresh, 1, "the snapshot is damaged", "raft", "restore", spoiled)
 	out := verb(t, fresh, "raft", "restore", file)
@@ -328,6 +343,10 @@ func TestAStaleReadSaysHowFarBehindItIs(t *testing.T) {
 			return nil
 		})
 	}
+	wantVerb(t, g, 3, "where nobody leads, any dispatcher tells what it knows: --dispatcher", "raft", "list", "--timeout", "1s")
+	if out, _, code := g.Run("raft", "list", "--dispatcher", last.Address); code != 0 || strings.Count(out, "unreachable") != 2 {
+		t.Errorf("raft list of one that is alone: exit %d, %s", code, out)
+	}
 	if _, _, code := g.Run("list", "--dispatcher", last.Address, "--timeout", "1s"); code != 3 {
 		t.Errorf("a list that is not stale: exit %d, want 3", code)
 	}
@@ -346,19 +365,23 @@ func TestARollingUpgradeLosesNothing(t *testing.T) {
 
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	submitted := make(chan []uint64, 1)
-	go func() {
-		var ids []uint64
-		for ctx.Err() == nil {
-			id, err := c.Submit(t.Context(), &pb.TaskSpec{Type: "hash", Payload: fmt.Sprint(len(ids))})
-			if err != nil {
-				t.Error(err)
-				break
+	const callers = 10
+	submitted := make(chan []uint64, callers)
+	for n := range callers {
+		go func() {
+			var ids []uint64
+			defer func() { submitted <- ids }()
+			for ctx.Err() == nil {
+				id, err := c.Submit(t.Context(), &pb.TaskSpec{Type: "hash", Payload: fmt.Sprint(n, " ", len(ids))})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				ids = append(ids, id)
+				time.Sleep(10 * time.Millisecond) // of each caller, at most a hundred a second
 			}
-			ids = append(ids, id)
-		}
-		submitted <- ids
-	}()
+		}()
+	}
 	want := map[string]string{"d1": "up", "d2": "up", "d3": "up"}
 	for _, r := range append(cluster.Followers(), cluster.Leader()) {
 		r.Terminate()
@@ -378,11 +401,17 @@ func TestARollingUpgradeLosesNothing(t *testing.T) {
 		return err
 	})
 	stop()
-	ids := <-submitted
+	var ids []uint64
+	for range callers {
+		ids = append(ids, <-submitted...)
+	}
 	for id, task := range waitAll(g.Context(), t, c, ids) {
 		if task.State != pb.TaskState_TASK_STATE_COMPLETED || task.Attempts != 1 {
 			t.Errorf("task %d is %v after %d attempts, want COMPLETED after 1", id, task.State, task.Attempts)
 		}
+	}
+	if len(ids) < 100 {
+		t.Errorf("only %d tasks during the upgrade: that is no load", len(ids))
 	}
 	t.Logf("%d tasks during the upgrade", len(ids))
 }

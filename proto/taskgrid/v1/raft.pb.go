@@ -334,7 +334,9 @@ func (x *AddMemberRequest) GetDisk() string {
 
 // AddMemberResponse says that the member counts.
 type AddMemberResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// True: it did so already, at this address, and nothing was changed.
+	Already       bool `protobuf:"varint,1,opt,name=already,proto3" json:"already,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -367,6 +369,13 @@ func (x *AddMemberResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use AddMemberResponse.ProtoReflect.Descriptor instead.
 func (*AddMemberResponse) Descriptor() ([]byte, []int) {
 	return file_taskgrid_v1_raft_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *AddMemberResponse) GetAlready() bool {
+	if x != nil {
+		return x.Already
+	}
+	return false
 }
 
 // RemoveMemberRequest names a member.
@@ -763,8 +772,9 @@ const file_taskgrid_v1_raft_proto_rawDesc = "" +
 	"\x10AddMemberRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\fraft_address\x18\x02 \x01(\tR\vraftAddress\x12\x12\n" +
-	"\x04disk\x18\x03 \x01(\tR\x04disk\"\x13\n" +
-	"\x11AddMemberResponse\"%\n" +
+	"\x04disk\x18\x03 \x01(\tR\x04disk\"-\n" +
+	"\x11AddMemberResponse\x12\x18\n" +
+	"\aalready\x18\x01 \x01(\bR\aalready\"%\n" +
 	"\x13RemoveMemberRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x16\n" +
 	"\x14RemoveMemberResponse\"+\n" +
