@@ -11,17 +11,20 @@
 //
 //	GetStatus ──► Collector ──► Snapshot ──► Summarize ──► Stats ──► /stats, /workers, /metrics, the page
 //	ListTasks, GetTask ◄──── one call each ────────────────────────── /tasks, /tasks/{id}
-//	WatchEvents ◄─────────── one stream for each reader ───────────── /events
+//	WatchEvents ◄─────────── one stream for all readers ──► ring ──── /events
 //
-// Tasks and events are not kept here. A request for tasks is a call to the dispatcher. A stream of events is followed
-// at the dispatcher from a sequence number on, once per reader, up to a bound: because the dispatcher numbers the
-// events, resuming is exact, and because each reader has its own stream with its own flow control, a slow one delays
-// nobody. When the dispatcher goes away, the reader's stream stays open and goes on after the last event it got.
+// Tasks are not kept here: a request for tasks is a call to the dispatcher. Events are followed at the dispatcher while
+// somebody reads them, by one stream, which goes on after its last event when the dispatcher was away; the newest ones
+// stand in a ring, as they are written to readers. Each reader goes through the ring at its own pace, and nothing waits
+// for a reader. Because the dispatcher numbers the events, resuming is exact: within the ring from the ring, further back
+// with a stream of the reader's own, until it has caught up. A reader that falls behind the ring is ended, as is one that
+// takes nothing of what is written to it; both may resume.
 //
 // # The files
 //
 // The rules, without I/O: stats.go (the document and how it is made), workers.go (what several name services and the
-// dispatcher say of one worker, joined), query.go (what may be asked). The collection: collector.go, snapshot.go,
-// translate.go; report.go does the same with answers that the command line got. The faces: server.go (gRPC), rest.go
-// with http.go and errors.go, sse.go with follow.go, metrics.go, page.go with the files of the page.
+// dispatcher say of one worker, joined), query.go (what may be asked), ring.go (the newest events). The collection:
+// collector.go, snapshot.go, translate.go; report.go does the same with answers that the command line got. The events:
+// follow.go (from the dispatcher), hub.go (shared), feed.go (to one reader). The faces: server.go (gRPC), rest.go with
+// http.go and errors.go, sse.go, metrics.go, page.go with the files of the page.
 package monitoring

@@ -88,6 +88,8 @@ type fakeDispatcher struct {
 	changed    chan struct{} // closed and replaced when events come
 	listed     *pb.ListTasksRequest
 	requestIDs []string
+	watching   int // streams of events that are open now
+	watched    int // and that there ever were
 }
 
 func newFakeDispatcher() *fakeDispatcher {
@@ -175,19 +177,34 @@ func (d *fakeDispatcher) ListTasks(_ context.Context, req *pb.ListTasksRequest) 
 }
 
 func (d *fakeDispatcher) WatchEvents(req *pb.WatchEventsRequest, stream pb.Dispatcher_WatchEventsServer) error {
+	d.mu.Lock()
+	d.watching++
+	d.watched++
+	d.mu.Unlock()
+	defer func() {
+		d.mu.Lock()
+		d.watching--
+		d.mu.Unlock()
+	}()
 	last := req.Since
 	for {
 		d.mu.Lock()
 		first, changed := d.first, d.changed
 		var next []*pb.Event
-		for _, e := range d.events {
-			if e.Sequence > last && len(next) < 100 {
-				next = append(next, e)
-			}
+		newest := d.first + uint64(len(d.events)) - 1
+		if last+1 >= first && last < newest {
+			next = d.events[last+1-first:]
+			next = next[:min(100, len(next))]
 		}
 		d.mu.Unlock()
+		if last > newest {
+			return status.Errorf(codes.OutOfRange, "since %d: the newest event has number %d", last, newest)
+		}
 		if last+1 < first {
 			return status.Errorf(codes.OutOfRange, "since %d: the oldest event has number %d", last, first)
+		}
+		if len(next) == 0 && req.NoFollow {
+			return nil
 		}
 		if len(next) == 0 {
 			select {

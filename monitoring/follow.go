@@ -2,6 +2,7 @@ package monitoring
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -22,66 +23,73 @@ const (
 // dispatcher and changes of its leader.
 type follower struct {
 	dispatcher pb.DispatcherClient
-	typ        string // only events of this type; "": any
-	task       uint64 // only events of this task; 0: any
-	last       uint64 // the sequence number of the last event sent on
+	toNewest   bool   // end when there is nothing newer
+	last       uint64 // the sequence number of the last event that was taken
 }
 
-// news is what a follower sends: events, or why there are none at the moment.
+// news is what a follower tells: events, or why there are none at the moment.
 type news struct {
 	events  []*pb.Event
 	trouble string
 }
 
-// run sends the events that come after last to out, each once and in order, until ctx ends: then it returns nil. The
-// error is a status: what asking again does not mend, such as OUT_OF_RANGE for events that are forgotten.
+// run gives the events that come after last to take, each once and in order, until ctx ends, take fails or, if it is to
+// go to the newest only, it has got there: then it returns nil. Any other error is a status: what asking again does not
+// mend, such as OUT_OF_RANGE for events that are forgotten.
 //
-// Nobody reading out stops the reading from the dispatcher, and so, by the stream's flow control, its sending.
-func (f *follower) run(ctx context.Context, out chan<- news) error {
+// While take waits nothing is read from the dispatcher, and so, by the stream's flow control, nothing sent.
+func (f *follower) run(ctx context.Context, take func(news) error) error {
 	pause := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(firstPause), backoff.WithMaxInterval(longestPause), backoff.WithMaxElapsedTime(0))
 	for {
 		before := f.last
-		err := f.follow(ctx, out)
+		broken, err := f.follow(ctx, take)
 		if ctx.Err() != nil {
-			return nil
+			return ctx.Err()
 		}
-		if final(status.Code(err)) {
+		if err != nil || broken == nil {
 			return err
+		}
+		if final(status.Code(broken)) {
+			return broken
 		}
 		if f.last != before {
 			pause.Reset()
 		}
-		if !put(ctx, out, news{trouble: discovery.Reason(err)}) {
-			return nil
+		if err := take(news{trouble: discovery.Reason(broken)}); err != nil {
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return ctx.Err()
 		case <-time.After(pause.NextBackOff()):
 		}
 	}
 }
 
-// follow sends the events of one stream on; it returns why the stream ended.
-func (f *follower) follow(ctx context.Context, out chan<- news) error {
+// follow gives the events of one stream to take. It returns why the stream broke, nil if it came to the newest event
+// and is not to go further, or the error of take.
+func (f *follower) follow(ctx context.Context, take func(news) error) (broken, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the stream, whatever made us leave
-	stream, err := f.dispatcher.WatchEvents(ctx, &pb.WatchEventsRequest{Since: f.last, Type: f.typ, TaskId: f.task})
+	stream, err := f.dispatcher.WatchEvents(ctx, &pb.WatchEventsRequest{Since: f.last, NoFollow: f.toNewest})
 	if err != nil {
-		return err
+		return err, nil
 	}
 	for {
 		resp, err := stream.Recv()
+		if err == io.EOF && f.toNewest {
+			return nil, nil
+		}
 		if err != nil {
-			return err
+			return err, nil
 		}
 		events := f.unseen(resp.GetEvents())
 		if len(events) == 0 {
 			continue
 		}
-		if !put(ctx, out, news{events: events}) {
-			return ctx.Err()
+		if err := take(news{events: events}); err != nil {
+			return nil, err
 		}
 		f.last = events[len(events)-1].GetSequence()
 	}
@@ -95,15 +103,6 @@ func (f *follower) unseen(events []*pb.Event) []*pb.Event {
 		}
 	}
 	return nil
-}
-
-func put(ctx context.Context, out chan<- news, n news) bool {
-	select {
-	case out <- n:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // final tells whether asking again with the same request gives the same answer.

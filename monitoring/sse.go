@@ -13,13 +13,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
 
-	"taskgrid/internal/taskjson"
 	pb "taskgrid/proto/taskgrid/v1"
 )
 
 const (
-	// maxStreams bounds the event streams that are open at the same time. Each costs a connection, a stream to the
-	// dispatcher and a few buffers: some 100 KiB.
+	// maxStreams bounds the event streams that are open at the same time. Each costs a connection and a few buffers.
 	maxStreams = 1000
 	// retryHint is how long a browser waits before it reconnects.
 	retryHint = time.Second
@@ -36,6 +34,7 @@ const (
 type eventStreams struct {
 	collector  *Collector
 	dispatcher pb.DispatcherClient
+	hub        *hub
 	metrics    *Metrics
 	log        *slog.Logger
 	limit      int64
@@ -43,7 +42,7 @@ type eventStreams struct {
 }
 
 func newEventStreams(c *Collector, d pb.DispatcherClient, m *Metrics, log *slog.Logger) *eventStreams {
-	return &eventStreams{collector: c, dispatcher: d, metrics: m, log: log, limit: maxStreams}
+	return &eventStreams{collector: c, dispatcher: d, hub: &hub{dispatcher: d, limit: ringEvents}, metrics: m, log: log, limit: maxStreams}
 }
 
 // serve returns an error only before it has begun to write.
@@ -58,7 +57,7 @@ func (s *eventStreams) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.metrics.streams.Inc()
 	defer s.metrics.streams.Dec()
-	since, err := s.position(r.Context(), q)
+	since, begin, err := s.position(r.Context(), q)
 	if err != nil {
 		return err
 	}
@@ -66,45 +65,49 @@ func (s *eventStreams) serve(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Accel-Buffering", "no") // asks a proxy to pass each event on at once
-	f := &follower{dispatcher: s.dispatcher, typ: q.Type, task: q.TaskID, last: since}
-	s.stream(r.Context(), e, f, q)
+	f := &feed{hub: s.hub, typ: q.Type, task: q.TaskID, last: since, out: make(chan portion)}
+	s.stream(r.Context(), e, f, begin, q)
 	return nil
 }
 
-// position returns the sequence number after which to begin. It asks the dispatcher, so that who begins now has a number
-// to resume from, and who wants what is forgotten is told at once. While the dispatcher is away, who has a number is let
-// in: the stream begins when it is back.
-func (s *eventStreams) position(ctx context.Context, q eventQuery) (uint64, error) {
+// position returns the sequence number after which the reader begins, and the one after which to begin if there is no
+// other reader: not further back than the ring goes. It asks the dispatcher, so that who begins now has a number to
+// resume from, and who wants what is forgotten is told at once. While the dispatcher is away, who has a number is let in:
+// the stream begins when it is back.
+func (s *eventStreams) position(ctx context.Context, q eventQuery) (since, begin uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	d, err := s.dispatcher.GetStatus(ctx, &pb.DispatcherGetStatusRequest{})
+	newest := d.GetLastEvent()
 	switch {
 	case err != nil && q.FromNow:
-		return 0, err
+		return 0, 0, err
 	case q.FromNow && !leads(d): // its newest event may be an old one
-		return 0, newError(codes.Unavailable, "dispatcher: nobody leads at the moment; try again, or say since")
+		return 0, 0, newError(codes.Unavailable, "dispatcher: nobody leads at the moment; try again, or say since")
 	case q.FromNow:
-		return d.GetLastEvent(), nil
-	case err == nil && q.Since+1 < d.GetFirstEvent():
-		return 0, newError(codes.OutOfRange, fmt.Sprintf("since %d: events that old are forgotten; the oldest there is has number %d (since=%d)", q.Since, d.GetFirstEvent(), d.GetFirstEvent()-1))
+		return newest, newest, nil
+	case err != nil || !leads(d):
+		return q.Since, q.Since, nil
+	case q.Since+1 < d.GetFirstEvent():
+		return 0, 0, newError(codes.OutOfRange, fmt.Sprintf("since %d: events that old are forgotten; the oldest there is has number %d (since=%d)", q.Since, d.GetFirstEvent(), d.GetFirstEvent()-1))
 	}
-	return q.Since, nil
+	furthest := newest - min(newest, uint64(s.hub.limit))
+	return q.Since, min(max(q.Since, furthest), newest), nil
 }
 
-// stream writes until the reader, the process or the events end, and returns when its follower has.
-func (s *eventStreams) stream(ctx context.Context, e *eventWriter, f *follower, q eventQuery) {
+// stream writes until the reader, the process or the events end, and returns when its feed has.
+func (s *eventStreams) stream(ctx context.Context, e *eventWriter, f *feed, begin uint64, q eventQuery) {
 	ctx, cancel := context.WithCancel(ctx)
-	out := make(chan news)
 	ended := make(chan error, 1)
 	e.begin(f.last)
-	go func() { ended <- f.run(ctx, out) }()
+	go func() { ended <- f.run(ctx, begin) }()
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	newer := s.showDocuments(e, q)
 	for e.err == nil {
 		select {
-		case n := <-out:
-			e.news(n)
+		case p := <-f.out:
+			e.portion(p)
 		case <-newer:
 			newer = s.showDocuments(e, q)
 		case <-beat.C:
@@ -144,6 +147,7 @@ type eventWriter struct {
 	w    io.Writer
 	conn *http.ResponseController
 	sent prometheus.Counter
+	out  []byte // what is written last; its room is used again
 	err  error
 }
 
@@ -153,23 +157,18 @@ func (e *eventWriter) begin(last uint64) {
 	e.write(fmt.Appendf(nil, "retry: %d\nid: %d\n\n", retryHint.Milliseconds(), last))
 }
 
-// news writes events, or a comment for the reader who looks at the raw stream.
-func (e *eventWriter) news(n news) {
-	if n.trouble != "" {
-		e.comment("the dispatcher does not answer: " + n.trouble)
+// portion writes events, or a comment for the reader who looks at the raw stream.
+func (e *eventWriter) portion(p portion) {
+	if p.trouble != "" {
+		e.comment("the dispatcher does not answer: " + p.trouble)
 		return
 	}
-	var out []byte
-	for _, event := range n.events {
-		data, err := encodeJSON(taskjson.FromEvent(event))
-		if err != nil {
-			e.err = fmt.Errorf("event %d: %w", event.GetSequence(), err)
-			return
-		}
-		out = fmt.Appendf(out, "id: %d\ndata: %s\n", event.GetSequence(), data) // data ends its own line
+	e.out = e.out[:0]
+	for _, frame := range p.frames {
+		e.out = append(e.out, frame.text...)
 	}
-	e.write(out)
-	e.sent.Add(float64(len(n.events)))
+	e.write(e.out)
+	e.sent.Add(float64(len(p.frames)))
 }
 
 // document writes an event with a name and without an id.
