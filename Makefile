@@ -70,7 +70,7 @@ histories: ## 200 runs of a cluster with failovers, each checked for linearizabi
 .PHONY: limits
 limits: ## the bounds of docs/limits.md in full: a million tasks, 10,000 watchers, 10,000 payloads of 64 KiB …
 	LIMITS=full go test -count=1 -v -timeout 15m ./tests/limits $(TESTFLAGS)
-	go test -count=1 -timeout 10m ./tests/virtual -run Thousand $(TESTFLAGS)
+	go test -count=1 -timeout 10m ./tests/virtual ./monitoring ./internal/rpc -run 'Thousand|TestOneCallTooMany' $(TESTFLAGS)
 
 .PHONY: mutants
 mutants: ## known mistakes, laid over our code one at a time: the tests must notice each

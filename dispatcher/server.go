@@ -108,10 +108,11 @@ func (s *Server) GetTasks(ctx context.Context, req *pb.GetTasksRequest) (*pb.Get
 	resp := &pb.GetTasksResponse{Missing: missing}
 	size := 0
 	for i, t := range found {
-		if size += len(t.Payload) + len(t.Result) + len(t.Error); size > rpc.MaxMessage/2 && len(found) > 1 {
+		task := taskOf(t, req.GetView(), shares[i])
+		if size += roomFor(task); size > answerBytes && len(found) > 1 {
 			return nil, status.Errorf(codes.ResourceExhausted, "ids: %d tasks do not fit one answer; ask for at most %d of these", len(found), max(i, 1))
 		}
-		resp.Tasks = append(resp.Tasks, taskOf(t, req.GetView(), shares[i]))
+		resp.Tasks = append(resp.Tasks, task)
 	}
 	return resp, nil
 }
@@ -205,8 +206,9 @@ func sendTasks(tasks []*core.Task, view pb.TaskView, send func([]*pb.Task) error
 	var frame []*pb.Task
 	size := 0
 	for i, t := range tasks {
-		frame = append(frame, taskOf(t, view, 0))
-		size += len(t.Result) + len(t.Payload) + len(t.Error) + 256
+		task := taskOf(t, view, 0)
+		frame = append(frame, task)
+		size += roomFor(task)
 		if size < frameBytes && i < len(tasks)-1 {
 			continue
 		}
@@ -236,11 +238,12 @@ func (s *Server) ListTasks(ctx context.Context, req *pb.ListTasksRequest) (*pb.L
 	found, next := s.d.list(f)
 	size := 0
 	for _, t := range found {
-		if size += len(t.Payload) + len(t.Result) + len(t.Error); size > rpc.MaxMessage/2 && len(resp.Tasks) > 0 {
+		task := taskOf(t, req.GetView(), 0)
+		if size += roomFor(task); size > answerBytes && len(resp.Tasks) > 0 {
 			next = t.ID
 			break
 		}
-		resp.Tasks = append(resp.Tasks, taskOf(t, req.GetView(), 0))
+		resp.Tasks = append(resp.Tasks, task)
 	}
 	resp.NextPageToken = formatToken(next, f.ascending)
 	return resp, nil

@@ -4,8 +4,9 @@ import (
 	"context"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"taskgrid/dispatcher/core"
-	"taskgrid/internal/rpc"
 	pb "taskgrid/proto/taskgrid/v1"
 )
 
@@ -141,17 +142,18 @@ func (d *Dispatcher) awaitSubmitted(ctx context.Context, subs []*submission, wai
 		}
 		break
 	}
-	size := int64(0)
+	size := 0
+	for _, s := range subs { // what an answer takes in any case
+		size += proto.Size(s.result) + 8
+	}
 	for _, s := range subs {
 		if s.task == nil || ended[s.task.ID] == nil {
 			continue
 		}
-		if size += int64(len(s.spec.Payload)+len(ended[s.task.ID].Result)) + taskOverhead; size > rpc.MaxMessage/2 {
+		task := taskOf(ended[s.task.ID], pb.TaskView_TASK_VIEW_FULL, 0)
+		if size += roomFor(task); size > answerBytes {
 			break
 		}
-		s.result.Task = taskOf(ended[s.task.ID], pb.TaskView_TASK_VIEW_FULL, 0)
+		s.result.Task = task
 	}
 }
-
-// taskOverhead is about what a task takes in a message beside its texts, with a history of some steps.
-const taskOverhead = 1 << 10
