@@ -1,6 +1,7 @@
 package checker
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -181,7 +182,8 @@ func (j *Judge) tallied() {
 			tally[typ][t.stands()]++
 		}
 	}
-	for typ, c := range j.counts {
+	for _, typ := range slices.Sorted(maps.Keys(j.counts)) {
+		c := j.counts[typ]
 		if c.Seq == 0 || c.Seq != j.lastSeq {
 			continue
 		}

@@ -25,6 +25,7 @@ type dial struct {
 // begin starts with nothing, as a new leader does.
 func (y *directory) begin() {
 	y.view, y.known, y.dials = core.NewView(), map[string]core.WorkerInfo{}, map[string]dial{}
+	y.dispatcher.referee.listed(y.known)
 	for _, ns := range y.dispatcher.nameservices {
 		y.watch(ns)
 	}
@@ -75,11 +76,13 @@ func (y *directory) changed() {
 		d.say("dispatcher: the name service knows no %s any more", id)
 		delete(y.known, id)
 		delete(y.dials, id)
+		d.referee.listed(y.known)
 		d.step(func(s *core.Scheduler) { s.RemoveWorker(id) })
 	}
 	for _, info := range changed {
 		d.say("dispatcher: the name service says %s is %v at %s", info.ID, info.State, info.Address)
 		y.known[info.ID] = info
+		d.referee.listed(y.known)
 		d.step(func(s *core.Scheduler) { s.SetWorker(info) })
 		if as := y.dials[info.ID]; as.worker.LeaseID != info.LeaseID || as.worker.Address != info.Address {
 			y.dialled++

@@ -17,7 +17,7 @@
 //	client       Flight and Retry: submits, waits, cancels
 //	plan         tasks and faults, as a list that a failure can be shrunk to
 //	shrink       finds the fewest of them that still fail, and tells the story
-//	referee      what must hold
+//	referee      writes down what can be seen, for tests/checker to judge, and says what must hold inside
 //
 // When the faults end, everything that was accepted must come to an end.
 //

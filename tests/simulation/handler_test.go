@@ -41,7 +41,6 @@ func (wk *worker) handle(a *workers.Attempt) {
 	case wk.chance(2):
 		o.Ending, o.Message = workers.FailedInvalidPayload, "bad payload"
 	}
-	wk.referee.executed(wk.lease, outcomeOf(o))
 	ended := false
 	end := func(o workers.Outcome) func() {
 		return func() {
@@ -62,6 +61,7 @@ func (wk *worker) handle(a *workers.Attempt) {
 
 // finish takes a handler's outcome and tells it, now and then twice.
 func (wk *worker) finish(o workers.Outcome) {
+	wk.referee.executed(wk, outcomeOf(o))
 	if tell, dropped := wk.slots.Finish(o); dropped > 0 {
 		wk.referee.fail("%s dropped %d outcomes", wk.id, dropped)
 	} else if tell {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"taskgrid/dispatcher/core"
+	"taskgrid/tests/checker"
 )
 
 // item is something that somebody does, or that goes wrong.
@@ -117,6 +118,9 @@ func (w *world) heal() {
 		}
 		for _, ns := range w.nameservices {
 			ns.boot()
+		}
+		for _, typ := range []string{"a", "b", "c"} {
+			w.referee.saw(checker.Serves{At: w.now, Type: typ})
 		}
 	})
 }
