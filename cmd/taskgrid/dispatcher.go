@@ -49,47 +49,6 @@ func newDispatcherCommand() *cobra.Command {
 			}
 			return arguments(cmd, args)
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := newLogger(cmd)
-			if err != nil {
-				return err
-			}
-			if cfg.Strategy, err = core.ParseStrategy(f.strategy); err != nil {
-				return exitError{exitUsage, fmt.Errorf("strategy: %w", err)}
-			}
-			if cfg.Journal.Peers, err = journal.ParsePeers(f.peers); err != nil {
-				return exitError{exitUsage, err}
-			}
-			cfg.Journal.Join = f.join != ""
-			if cfg.Journal.Join && f.join != joinAuto {
-				cfg.JoinAt = f.join
-				if err := addressOf("join", f.join); err != nil {
-					return err
-				}
-			}
-			if err := cfg.Check(); err != nil {
-				return exitError{exitUsage, err}
-			}
-			secure, err := loadServerSecurity(cmd, rpc.Dispatcher, log)
-			if err != nil {
-				return err
-			}
-			if cfg.Journal.Join || cfg.Journal.RaftAddress != "" || len(cfg.Journal.Peers) > 0 {
-				if cfg.Journal.Secure, err = secure.raft(); err != nil {
-					return exitError{exitUsage, err}
-				}
-			}
-			ctx, stop := process.SignalContext()
-			defer stop()
-			err = runDispatcher(ctx, f, secure, log.With("component", "dispatcher"))
-			if setup := new(journal.SetupError); errors.As(err, setup) {
-				return exitError{exitUsage, err}
-			}
-			if err != nil {
-				return exitError{exitFailed, err}
-			}
-			return nil
-		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", ":50052", "where to serve gRPC, host:port")
@@ -121,12 +80,42 @@ func newDispatcherCommand() *cobra.Command {
 	flags.StringVar(&f.metrics, "metrics-address", "127.0.0.1:0", "where to serve Prometheus metrics, host:port; empty: nowhere")
 	flags.StringVar(&f.admin, "admin-address", "", "where to serve Go profiles, host:port on the loopback interface; empty: nowhere")
 	addTokenFlags(cmd)
-	addTLSFlags(cmd)
-	return cmd
+	return serves(cmd, rpc.Dispatcher, func([]string) error { return f.complete() },
+		func(ctx context.Context, secure security, log *slog.Logger) error {
+			err := runDispatcher(ctx, f, secure, log)
+			if setup := new(journal.SetupError); errors.As(err, setup) {
+				return exitError{exitUsage, err}
+			}
+			return err
+		})
+}
+
+// complete reads the flags that are words into the Config, and checks it. The error names flag, value and rule.
+func (f *dispatcherFlags) complete() (err error) {
+	cfg := &f.cfg
+	if cfg.Strategy, err = core.ParseStrategy(f.strategy); err != nil {
+		return fmt.Errorf("strategy: %w", err)
+	}
+	if cfg.Journal.Peers, err = journal.ParsePeers(f.peers); err != nil {
+		return err
+	}
+	cfg.Journal.Join = f.join != ""
+	if cfg.Journal.Join && f.join != joinAuto {
+		cfg.JoinAt = f.join
+		if err := addressOf("join", f.join); err != nil {
+			return err
+		}
+	}
+	return cfg.Check()
 }
 
 // runDispatcher serves until ctx ends, or until the journal cannot be written any more.
 func runDispatcher(ctx context.Context, f dispatcherFlags, secure security, log *slog.Logger) (err error) {
+	if f.cfg.Journal.Join || f.cfg.Journal.RaftAddress != "" || len(f.cfg.Journal.Peers) > 0 {
+		if f.cfg.Journal.Secure, err = secure.raft(); err != nil {
+			return exitError{exitUsage, err}
+		}
+	}
 	metrics := process.NewMetrics()
 	lis, err := net.Listen("tcp", f.listen)
 	if err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -39,24 +38,6 @@ func newMonitoringCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "monitoring",
 		Short: "Run monitoring: statistics, REST, Prometheus metrics and a web page",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := newLogger(cmd)
-			if err != nil {
-				return err
-			}
-			secure, err := loadServerSecurity(cmd, rpc.Monitoring, log)
-			if err != nil {
-				return err
-			}
-			ctx, stop := process.SignalContext()
-			defer stop()
-			err = runMonitoring(ctx, f, secure, log.With("component", "monitoring"))
-			var usage exitError
-			if err == nil || errors.As(err, &usage) {
-				return err
-			}
-			return exitError{exitFailed, err}
-		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", ":50053", "where to serve gRPC, host:port")
@@ -66,15 +47,22 @@ func newMonitoringCommand() *cobra.Command {
 	flags.StringVar(&f.nameservice, "nameservice", discovery.DefaultNameServices, "where the name services listen, host:port, or several separated by commas, or a DNS name with many addresses")
 	flags.StringVar(&f.dispatcher, "dispatcher", "", "where the dispatcher listens, host:port, or several separated by commas (default: the name service tells)")
 	flags.DurationVar(&f.interval, "interval", time.Second, "how often to ask each of the others for its status, at least "+minCollectInterval.String())
-	addTLSFlags(cmd)
-	return cmd
+	return serves(cmd, rpc.Monitoring, func([]string) error { return f.check() },
+		func(ctx context.Context, secure security, log *slog.Logger) error {
+			return runMonitoring(ctx, f, secure, log)
+		})
+}
+
+// check says what is wrong with the flags: flag, value and rule.
+func (f *monitoringFlags) check() error {
+	if f.interval < minCollectInterval {
+		return fmt.Errorf("interval: %v: must be at least %v", f.interval, minCollectInterval)
+	}
+	return nil
 }
 
 // runMonitoring serves until ctx ends. Then health says NOT_SERVING, the streams end, and the listeners close.
 func runMonitoring(ctx context.Context, f monitoringFlags, secure security, log *slog.Logger) error {
-	if f.interval < minCollectInterval {
-		return exitError{exitUsage, fmt.Errorf("interval: %v: must be at least %v", f.interval, minCollectInterval)}
-	}
 	names, err := discovery.Open(f.nameservice, "monitoring", secure.dial()...)
 	if err != nil {
 		return exitError{exitUsage, err}

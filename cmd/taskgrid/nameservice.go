@@ -30,28 +30,6 @@ func newNameserviceCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "nameservice",
 		Short: "Run the name service: which workers live, where, and what they can do",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := newLogger(cmd)
-			if err != nil {
-				return err
-			}
-			if err := f.options.Validate(); err != nil {
-				return exitError{exitUsage, err}
-			}
-			secure, err := loadServerSecurity(cmd, rpc.NameService, log)
-			if err != nil {
-				return err
-			}
-			if secure.token.Present() {
-				f.options.Authorize = secure.token.Require
-			}
-			ctx, stop := process.SignalContext()
-			defer stop()
-			if err := runNameservice(ctx, f, secure, log.With("component", "nameservice")); err != nil {
-				return exitError{exitFailed, err}
-			}
-			return nil
-		},
 	}
 	f.options.Version = version
 	flags, times := cmd.Flags(), &f.options.Times
@@ -65,12 +43,18 @@ func newNameserviceCommand() *cobra.Command {
 	flags.IntVar(&f.options.MaxWorkers, "max-workers", 20_000, "how many workers may be registered")
 	flags.IntVar(&f.options.MaxWatchers, "max-watchers", 20_000, "how many watches may be open")
 	addTokenFlags(cmd)
-	addTLSFlags(cmd)
-	return cmd
+	return serves(cmd, rpc.NameService,
+		func([]string) error { return f.options.Validate() },
+		func(ctx context.Context, secure security, log *slog.Logger) error {
+			return runNameservice(ctx, f, secure, log)
+		})
 }
 
 // runNameservice serves until ctx ends. Then health says NOT_SERVING, the watches end, and the listener closes.
 func runNameservice(ctx context.Context, f nameserviceFlags, secure security, log *slog.Logger) error {
+	if secure.token.Present() {
+		f.options.Authorize = secure.token.Require
+	}
 	service := nameservice.NewServer(f.options, log)
 	server, health := rpc.NewServer(secure.serve(nameservice.Codec())...)
 	pb.RegisterNameServiceServer(server, service)

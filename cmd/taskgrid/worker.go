@@ -34,30 +34,18 @@ func newWorkerCommand() *cobra.Command {
 		Short:             "Run a worker for one or more task types: " + strings.Join(workers.Names(), ", "),
 		Example:           "  taskgrid worker hash\n  taskgrid worker reverse,upper --capacity 8",
 		ValidArgsFunction: completeWorkerTypes,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			log, err := newLogger(cmd)
-			if err != nil {
-				return err
-			}
-			cfg, err := f.config(args[0])
-			if err != nil {
-				return exitError{exitUsage, err}
-			}
-			secure, err := loadServerSecurity(cmd, rpc.Worker, log)
-			if err != nil {
-				return err
-			}
-			cfg.DialOptions, cfg.ServerOptions = secure.dial(), secure.serve()
-			ctx, stop := process.SignalContext()
-			defer stop()
-			if err := runWorker(ctx, f, cfg, log.With("component", "worker")); err != nil {
-				return exitError{exitFailed, err}
-			}
-			return nil
-		},
 	}
 	f.addFlags(cmd)
-	return cmd
+	var cfg workers.Config
+	return serves(cmd, rpc.Worker,
+		func(args []string) (err error) {
+			cfg, err = f.config(args[0])
+			return err
+		},
+		func(ctx context.Context, secure security, log *slog.Logger) error {
+			cfg.DialOptions, cfg.ServerOptions = secure.dial(), secure.serve()
+			return runWorker(ctx, f, cfg, log)
+		})
 }
 
 // addFlags adds the flags of a worker.
@@ -75,7 +63,6 @@ func (f *workerFlags) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&f.metrics, "metrics-address", "127.0.0.1:0", "where to serve Prometheus metrics, host:port; empty: nowhere")
 	flags.StringVar(&f.admin, "admin-address", "", "where to serve Go profiles, host:port on the loopback interface; empty: nowhere")
 	addTokenFlags(cmd)
-	addTLSFlags(cmd)
 }
 
 // runWorker serves until ctx ends and the worker has drained.
