@@ -35,6 +35,10 @@ check: ## within a minute: format, vet, build, the tests that start no processes
 test: ## all tests with the race detector; the process tests start the built binary
 	go test -race -timeout 20m $(TESTFLAGS) ./...
 
+.PHONY: repeat
+repeat: ## all tests RUNS=200 times beside CPU load, for FOR=1h; the count goes on where it was (RUNS=200 FOR=0: to the end)
+	go run ./tests/repeat -runs $(or $(RUNS),200) -for $(or $(FOR),1h) $(REPEATFLAGS)
+
 .PHONY: e2e
 e2e: ## the process tests alone, then the compose tests
 	go test -count=1 $(TESTFLAGS) ./tests/process/...

@@ -1,0 +1,151 @@
+//go:build unix
+
+// Command repeat runs all tests again and again beside a load on every processor, to show that none of them fails when
+// nothing is wrong.
+//
+//	go run ./tests/repeat -runs 200 -for 1h
+//
+// Each test binary is built once, with the race detector. What has passed is counted by package and kept in a file, so
+// that a run may be interrupted and the count grows over days: it holds for the very binary, and for the taskgrid that it
+// starts, and begins at 0 with another one. Of the packages that passed least often, two at a time are run. The first
+// failure ends it: its output is kept, and the package's count begins at 0.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+func main() {
+	runs := flag.Int("runs", 200, "how often each package is to pass")
+	most := flag.Duration("for", 0, "stop after so long; 0: when all have passed so often")
+	load := flag.Int("load", runtime.NumCPU(), "how many goroutines do nothing but keep a processor busy")
+	parallel := flag.Int("parallel", 2, "so many packages at a time")
+	dir := flag.String("dir", "", "where to keep binaries, counts and the output of what failed (default: taskgrid-repeat in the user's cache)")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if *most > 0 {
+		ctx, stop = context.WithTimeout(ctx, *most)
+		defer stop()
+	}
+	patterns := flag.Args()
+	if len(patterns) == 0 {
+		patterns = []string{"./..."}
+	}
+	if err := repeat(ctx, *dir, *runs, *load, *parallel, patterns); err != nil {
+		fmt.Fprintln(os.Stderr, "repeat:", err)
+		os.Exit(1)
+	}
+}
+
+func repeat(ctx context.Context, dir string, runs, load, parallel int, patterns []string) error {
+	if dir == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return err
+		}
+		dir = filepath.Join(cache, "taskgrid-repeat")
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	tests, err := build(ctx, dir, patterns)
+	if err != nil {
+		return err
+	}
+	counts, err := openCounts(filepath.Join(dir, "counts.json"), tests)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%d packages; each has passed at least %d times\n", len(tests), counts.least())
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var group sync.WaitGroup
+	for range load {
+		group.Go(func() {
+			for ctx.Err() == nil {
+			}
+		})
+	}
+	began := time.Now()
+	for range parallel {
+		group.Go(func() {
+			for ctx.Err() == nil {
+				t := counts.next(runs)
+				if t == nil {
+					return
+				}
+				took, err := t.run(ctx, dir)
+				if ctx.Err() != nil { // whatever it says, it was not let run to its end
+					return
+				}
+				if err := counts.ran(t, err == nil, took); err != nil {
+					cancel(err)
+				}
+				if err != nil {
+					cancel(err)
+				}
+			}
+			cancel(nil) // the load ends too
+		})
+	}
+	group.Wait()
+	counts.print(os.Stdout)
+	fmt.Printf("%d full runs of %d packages without a failure, of %d; this time %v\n", counts.least(), len(tests), runs, time.Since(began).Round(time.Second))
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}
+
+// test is the test binary of a package.
+type test struct {
+	pkg    string
+	dir    string // of its sources, where it is run
+	binary string
+	key    string // says which binary it is, and which taskgrid it starts
+}
+
+// patience bounds one run of a package, as `make test` does.
+const patience = "20m"
+
+// run runs the tests once. The error is nil when they passed.
+func (t *test) run(ctx context.Context, dir string) (took time.Duration, err error) {
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, t.binary, "-test.paniconexit0", "-test.timeout="+patience)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = t.dir, &out, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // with the processes that it started
+	cmd.WaitDelay = time.Second
+	began := time.Now()
+	err = cmd.Run()
+	took = time.Since(began)
+	if err == nil || ctx.Err() != nil {
+		return took, err
+	}
+	log := filepath.Join(dir, strings.ReplaceAll(t.pkg, "/", "_")+time.Now().Format("-20060102-150405.log"))
+	if writeErr := os.WriteFile(log, out.Bytes(), 0o644); writeErr != nil {
+		return took, writeErr
+	}
+	return took, fmt.Errorf("%s failed after %v (%w), and said, at the end of %s:\n%s", t.pkg, took.Round(time.Millisecond), err, log, tail(out.Bytes()))
+}
+
+// tail returns the last lines of an output.
+func tail(out []byte) []byte {
+	const most = 8 << 10
+	return out[max(0, len(out)-most):]
+}
