@@ -121,7 +121,7 @@ func (d *Dispatcher) tick() time.Duration {
 		s.Tick()
 		d.hurryPatient()
 	})
-	if still := d.takeStill(); still > 0 {
+	if still := d.takeStill(); still >= pulse.Notable {
 		d.log.Warn("this process stood still; workers that hung up meanwhile may come back with what they run", "for", still.String())
 	}
 	return d.untilTick()

@@ -34,7 +34,7 @@ func (s *Server) Run(ctx context.Context) error {
 		case <-sweep.C:
 		case <-s.dirty:
 		}
-		if still := s.takeStill(); still > 0 {
+		if still := s.takeStill(); still >= pulse.Notable {
 			s.log.Warn("this process stood still; nobody's silence counts meanwhile", "for", still.String())
 		}
 		if s.publish() {

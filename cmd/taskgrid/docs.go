@@ -35,6 +35,9 @@ Generated from the flags by ` + "`make gen`" + `; CI checks that it is fresh.
 Every flag has an environment variable. A flag that is given wins over its variable, the variable over the default. An
 unknown flag is refused, and so is an unknown variable that begins with ` + "`" + settings.Prefix + "`" + `. Durations are written like
 ` + "`250ms`, `1.5s`, `2m` or `1h`" + `.
+
+The default ports of gRPC, 50051 to 50053, lie in the range from which Linux takes ports for outgoing connections, so now
+and then one is taken already. ` + "`sysctl -w net.ipv4.ip_local_reserved_ports=50051-50053`" + ` keeps them free.
 `
 
 func writeConfiguration(w *strings.Builder, root *cobra.Command) {

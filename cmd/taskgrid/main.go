@@ -53,6 +53,7 @@ const spareBytes = 32 << 20
 
 // run executes the command and returns the exit code; what went wrong is said on stderr.
 func run(root *cobra.Command, args []string) int {
+	explainCobra(root)
 	root.SetArgs(args)
 	err := root.Execute()
 	if err == nil {

@@ -24,7 +24,7 @@ func newSubmitCommand() *cobra.Command {
 		Use:   "submit TYPE [PAYLOAD|-]",
 		Short: "Submit a task, or many, and print the id, or with --wait the result",
 		Long: "Submit a task and print its id, or with --wait its result. Without PAYLOAD the payload is empty; with - it is read\n" +
-			"from stdin. A payload that begins with a minus sign goes after two of them: taskgrid submit sum -- -5,5",
+			"from stdin. A payload that begins with a minus sign goes after two of them, and flags before those: taskgrid submit sum --wait -- -5,5",
 		Example: "  taskgrid submit reverse hello --wait\n  taskgrid submit sum --count 100 1,2,3\n  taskgrid submit hash - < file",
 		RunE:    verb(submit),
 	}
@@ -41,7 +41,7 @@ func newSubmitCommand() *cobra.Command {
 	cmd.ValidArgsFunction = completeTypes
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if strings.Contains(err.Error(), "unknown shorthand flag") {
-			return exitError{exitUsage, fmt.Errorf("%w; if this is the payload, write -- before it: taskgrid submit sum -- -5,5", err)}
+			return exitError{exitUsage, fmt.Errorf("%w; if this is the payload, write -- before it, and flags before that: taskgrid submit sum --wait -- -5,5", err)}
 		}
 		return flagError(cmd, err)
 	})

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"taskgrid/internal/process"
 	"taskgrid/internal/settings"
 )
 
@@ -75,6 +76,9 @@ func runUp(cmd *cobra.Command, o upOptions) error {
 	if err != nil {
 		return exitError{exitUsage, err}
 	}
+	if err := checkHandedDown(cmd.Root()); err != nil {
+		return exitError{exitUsage, err}
+	}
 	release, err := plan.openData(o)
 	if err != nil {
 		return exitError{exitFailed, err}
@@ -103,6 +107,24 @@ func runUp(cmd *cobra.Command, o upOptions) error {
 	return group.Wait()
 }
 
+// checkHandedDown checks what the processes are going to find in their environment, as far as that shows before they run:
+// then one of them says it, and not all at once.
+func checkHandedDown(root *cobra.Command) error {
+	for _, name := range []string{"nameservice", "dispatcher", "worker", "monitoring"} {
+		cmd, _, err := root.Find([]string{name})
+		if err != nil {
+			return err
+		}
+		if err := settings.FromEnvironment(cmd); err != nil {
+			return err
+		}
+		if _, err := loadToken(cmd); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
 // stopSignals returns a context that ends with the first SIGTERM or Ctrl-C, which is answered on w, and one that ends with
 // the second: then nobody is to be waited for. A third ends this process as usual.
 func stopSignals(w io.Writer, grace time.Duration) (ctx, atOnce context.Context, stop func()) {
@@ -114,16 +136,21 @@ func stopSignals(w io.Writer, grace time.Duration) (ctx, atOnce context.Context,
 		if _, ok := <-signals; !ok {
 			return
 		}
+		first := time.Now()
 		most := fmt.Sprintf("at most %v", grace)
 		if grace == 0 {
 			most = "as long as they take"
 		}
 		fmt.Fprintf(w, "up: stopping; waiting for running tasks (%s), Ctrl-C again to end at once\n", most)
 		gently()
-		if _, ok := <-signals; ok {
+		for range signals {
+			if time.Since(first) < process.SameSignal {
+				continue
+			}
 			signal.Stop(signals)
 			fmt.Fprintln(w, "up: ending at once; what still ran is done again when the grid is back")
 			hard()
+			return
 		}
 	}()
 	return ctx, atOnce, func() {

@@ -126,7 +126,7 @@ func (s *supervisor) keep(ctx, atOnce context.Context, c child) error {
 		case atOnce.Err() != nil:
 			return nil
 		case ctx.Err() != nil:
-			if errors.As(err, &exit) && exit.ExitCode() != 0 {
+			if errors.As(err, &exit) && exit.ExitCode() != 0 && exit.ExitCode() != exitUsage { // one that was started wrongly said so
 				s.out.say("%s (pid %d) did not end well within %v: %v", c.name, pid, s.grace, err)
 			}
 			return nil

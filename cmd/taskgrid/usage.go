@@ -23,6 +23,32 @@ func explainUsage(root *cobra.Command) {
 	}
 }
 
+// explainCobra does it for cobra's own commands, which take any word. Call it when root knows where to write: they never
+// learn it later.
+func explainCobra(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "help":
+			cmd.Args = func(_ *cobra.Command, args []string) error {
+				if _, rest, err := root.Find(args); err != nil || len(rest) > 0 {
+					return fmt.Errorf("unknown command %q", strings.Join(args, " "))
+				}
+				return nil
+			}
+		case "completion":
+			cmd.Args = func(_ *cobra.Command, args []string) error {
+				if len(args) > 0 {
+					return fmt.Errorf("%q: is no shell that is known; these are: bash, fish, powershell, zsh", args[0])
+				}
+				return nil
+			}
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+	}
+}
+
 // flagError is the error of a flag that is unknown or cannot be read.
 func flagError(cmd *cobra.Command, err error) error {
 	err = settings.Explain(err)

@@ -23,9 +23,12 @@ func TestWrongUseIsSaidInWords(t *testing.T) {
 		{"list --newer-than 5", `newer-than: "5": must be a duration`},
 		{"list --nope", "unknown flag: --nope; 'taskgrid list --help' lists the flags"},
 		{"list --state", "state: needs a value"},
-		{"submit sum -5,5", "write -- before it"},
+		{"submit sum -5,5 --wait", "write -- before it, and flags before that: taskgrid submit sum --wait -- -5,5"},
 		{"frobnicate", `unknown command "frobnicate" for "taskgrid"; 'taskgrid help' lists the commands`},
 		{"submitt", "submit"},
+		{"help frobnicate", `unknown command "frobnicate"; 'taskgrid help' lists the commands`},
+		{"help raft lst", `unknown command "raft lst"; 'taskgrid help' lists the commands`},
+		{"completion tcsh", `"tcsh": is no shell that is known; these are: bash, fish, powershell, zsh`},
 		{"raft add", "ID is missing; usage: taskgrid raft add ID RAFT-ADDRESS"},
 		{"raft lst", `"lst": is no verb of taskgrid raft; these are: list, add`},
 		{"nameservice --admin-address 0.0.0.0:6060", `admin-address: "0.0.0.0:6060": must be on the loopback interface`},
@@ -39,6 +42,22 @@ func TestWrongUseIsSaidInWords(t *testing.T) {
 		if code != exitUsage || stdout != "" || !strings.Contains(stderr, c.want) {
 			t.Errorf("taskgrid %s: exit code %d, stdout %q, stderr %q; want %d, nothing, and %q", c.args, code, stdout, stderr, exitUsage, c.want)
 		}
+	}
+}
+
+// TestUpChecksWhatItHandsDownBeforeItStartsAnything gives it settings of its processes that are wrong.
+func TestUpChecksWhatItHandsDownBeforeItStartsAnything(t *testing.T) {
+	for variable, c := range map[string]struct{ value, want string }{
+		"TASKGRID_JOIN_TOKEN":      {"short", "taskgrid: nameservice: join-token: 5 bytes: must be 16 to 1024 bytes"},
+		"TASKGRID_ATTEMPT_TIMEOUT": {"5", `taskgrid: environment variable TASKGRID_ATTEMPT_TIMEOUT: attempt-timeout: "5": must be a duration`},
+	} {
+		t.Run(variable, func(t *testing.T) {
+			t.Setenv(variable, c.value)
+			code, stdout, stderr := command(t, "", "up", "--ephemeral")
+			if code != exitUsage || stdout != "" || !strings.HasPrefix(stderr, c.want) || strings.Count(stderr, "\n") != 1 {
+				t.Errorf("up with %s=%s: exit code %d, stdout %q, stderr %q; want %d and one line %q", variable, c.value, code, stdout, stderr, exitUsage, c.want)
+			}
+		})
 	}
 }
 

@@ -17,6 +17,9 @@ func Reason(err error) string {
 	if _, why, found := strings.Cut(text, "authentication handshake failed: "); found {
 		return "no connection by TLS: " + strings.TrimRight(why, `"`)
 	}
+	if _, why, found := strings.Cut(text, "latest balancer error: "); found { // it waited for a connection
+		return Reason(status.Error(codes.Unavailable, why))
+	}
 	if s.Code() == codes.DeadlineExceeded || errors.Is(err, context.DeadlineExceeded) {
 		return "no answer in time"
 	}

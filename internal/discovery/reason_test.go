@@ -25,6 +25,7 @@ func TestReasonsAreFewWords(t *testing.T) {
 		{unavailable(`connection error: desc = "transport: authentication handshake failed: tls: first record does not look like a TLS handshake"`), "no connection by TLS: tls: first record does not look like a TLS handshake"},
 		{errors.New(`Get "http://127.0.0.1:8080/readyz": dial tcp 127.0.0.1:8080: connect: connection refused`), "connection refused"},
 		{status.Error(codes.DeadlineExceeded, "context deadline exceeded"), "no answer in time"},
+		{status.Error(codes.DeadlineExceeded, `latest balancer error: connection error: desc = "error reading server preface: EOF"`), "it takes connections and does not answer: it may want TLS, or something else may listen there"},
 		{fmt.Errorf("get: %w", context.DeadlineExceeded), "no answer in time"},
 		{errors.New("/readyz answers 503 Service Unavailable"), "/readyz answers 503 Service Unavailable"},
 	} {

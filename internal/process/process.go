@@ -21,10 +21,14 @@ import (
 	"taskgrid/internal/bounded"
 )
 
+// SameSignal is how long after the first signal another one is taken for the same: `timeout` sends it to the process and
+// to its group.
+const SameSignal = 500 * time.Millisecond
+
 // SignalContext returns a context that ends with the first SIGTERM or Ctrl-C. A second one ends the process at once.
 func SignalContext() (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() { time.AfterFunc(SameSignal, stop) })
 	return ctx, stop
 }
 

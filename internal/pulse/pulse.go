@@ -9,6 +9,9 @@ package pulse
 
 import "time"
 
+// Notable is how long a process must have stood still for anybody to want to read of it. What is shorter counts as well.
+const Notable = 100 * time.Millisecond
+
 // Pulse knows when the process was last seen to run. The zero value has not seen it yet. It is not safe for concurrent
 // use.
 type Pulse struct {
