@@ -263,11 +263,12 @@ type report struct {
 	counts   Counts
 	services int
 	watchers int
+	callers  int
 }
 
 func (s *Server) report() (it report) {
 	s.ask(func(r *Registry, now time.Time) {
-		it = report{View: r.Snapshot(now, ""), counts: r.Counts(), services: r.Services(now), watchers: s.watchers}
+		it = report{View: r.Snapshot(now, ""), counts: r.Counts(), services: r.Services(now), watchers: s.watchers, callers: s.callers.watching}
 	})
 	return it
 }

@@ -214,6 +214,7 @@ func TestStatusAndMetricsTellTheSame(t *testing.T) {
 		}
 		w := g.watch(t, &pb.WatchWorkersRequest{})
 		w.recv(t)
+		watchService(t, g.client, "dispatcher").expect(t, "who watches the service", "d1@0")
 
 		is, err := g.client.GetStatus(t.Context(), &pb.NameServiceGetStatusRequest{})
 		if err != nil {
@@ -238,7 +239,7 @@ func TestStatusAndMetricsTellTheSame(t *testing.T) {
 		if diff := cmp.Diff(map[string]float64{
 			"workers/active": 1, "workers/draining": 1, "workers/unhealthy": 1, "workers/offline": 0, "leases": 3,
 			"registrations_total": 4, "replaced_total": 1, "heartbeats_total": 1, "unknown_leases_total": 1,
-			"lookups_total": 1, "services": 1, "settled": 1, "watchers": 1, "watchers_dropped_total": 0,
+			"lookups_total": 1, "services": 1, "settled": 1, "watchers": 1, "service_watchers": 1, "watchers_dropped_total": 0,
 		}, got); diff != "" {
 			t.Errorf("metrics (-want +got):\n%s", diff)
 		}

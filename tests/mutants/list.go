@@ -185,4 +185,14 @@ var list = []mutant{
 		edits: []edit{{"dispatcher/server.go", "	err := s.d.journal.VerifyLeader(ctx)\n", "	var err error\n"}},
 		in:    "./tests/virtual", tests: []string{"TestADeposedLeaderDoesNotAnswerFromThePast"},
 	},
+	{
+		name:  "a caller waits for a leader that has fallen silent",
+		edits: []edit{{"internal/discovery/search.go", "	if succeeded {\n", "	if false && succeeded {\n"}},
+		in:    "./internal/discovery", tests: []string{"TestALeaderThatFellSilentIsLeft"},
+	},
+	{
+		name:  "a removal forgets the disk while its vote still counts",
+		edits: []edit{{"dispatcher/journal/membership.go", "	if err := j.raft.Load().RemoveServer(", "	_ = j.post(notice{Forget: id})\n	if err := j.raft.Load().RemoveServer("}},
+		in:    "./dispatcher/journal", tests: []string{"TestADiskIsForgottenAfterItsVoteIsTaken"},
+	},
 }

@@ -36,10 +36,13 @@ func TestALeaderThatFallsSilentIsAPauseOfASecond(t *testing.T) {
 			return wait(ctx, payload)
 		}}, func(cfg *workers.Config) { cfg.Capacity = 300 })
 		c.AwaitWorker("w")
-		ids := []uint64{c.Submit("wait", "500ms"), c.Submit("wait", "3s"), c.Submit("wait", "20s")} // they end before, after it is noticed, and long after
+		ids := []uint64{c.Submit("wait", "1100ms"), c.Submit("wait", "4s"), c.Submit("wait", "20s")} // they end while nobody leads, when another does, and long after
 		c.AwaitState(ids[2], pb.TaskState_TASK_STATE_PROCESSING)
 		ends := make(chan time.Duration, len(ids)) // of the first three, from the silence on
 		last := make(chan []uint64)
+		streamed := make(chan []uint64) // of RunTasks
+		go func() { streamed <- c.stream(100) }()
+		time.Sleep(time.Second)
 
 		c.silence(l)
 		begin := time.Now()
@@ -68,7 +71,7 @@ func TestALeaderThatFallsSilentIsAPauseOfASecond(t *testing.T) {
 				t.Errorf("wait %d returned %v after the leader fell silent, want at most %v", i, took, want)
 			}
 		}
-		ids = append(ids, <-last...)
+		ids = append(append(ids, <-last...), <-streamed...)
 
 		c.sound(l)
 		c.expectHealed()
@@ -86,4 +89,28 @@ func TestALeaderThatFallsSilentIsAPauseOfASecond(t *testing.T) {
 		c.History() // no task ends twice
 		c.expectSame()
 	})
+}
+
+// stream runs n tasks of 100 ms over one stream, two at a time, and checks that each pair takes no longer than a failover.
+func (c *cluster) stream(n int) (ids []uint64) {
+	library := c.NewClient(client.Config{})
+	last := time.Now()
+	for f, err := range library.RunAll(c.Context(), 2, func(yield func(*pb.TaskSpec) bool) {
+		for range n {
+			if !yield(&pb.TaskSpec{Type: "wait", Payload: "100ms"}) {
+				return
+			}
+		}
+	}) {
+		if err != nil || f.Err != nil {
+			c.t.Errorf("a task on the stream: %v, %v", err, f.Err)
+			return ids
+		}
+		if took := time.Since(last); took > 1300*time.Millisecond {
+			c.t.Errorf("nothing ended on the stream for %v", took)
+		}
+		last = time.Now()
+		ids = append(ids, f.Task.Id)
+	}
+	return ids
 }
