@@ -200,12 +200,13 @@ func TestEveryAcknowledgedTaskEndsOnceThoughMachinesFallSilent(t *testing.T) {
 func (a *arena) failOver(how string, fault func(round int, leader *grid.Replica) (lose, back func())) {
 	rounds, earnest := failovers()
 	var gaps []time.Duration
+	var returns time.Duration // the longest gap when one came back
 	a.under(func() {
 		for round := range rounds {
 			lose, back := fault(round, a.cluster.Leader())
 			running := a.startWaiting()
 			gaps = append(gaps, a.gap(lose))
-			back()
+			returns = max(returns, a.gap(back))
 			for task, err := range a.client.Wait(a.Context(), running...) {
 				if err != nil {
 					a.t.Fatal(err)
@@ -218,8 +219,8 @@ func (a *arena) failOver(how string, fault func(round int, leader *grid.Replica)
 	})
 	slices.Sort(gaps)
 	p50, p99 := gaps[len(gaps)/2], gaps[(len(gaps)*99+99)/100-1]
-	a.t.Logf("%d leaders %s: p50 %v, p90 %v, p99 %v of no acknowledgement", rounds, how, p50, gaps[len(gaps)*9/10], p99)
-	if earnest && (p50 > time.Second || p99 > 2500*time.Millisecond) || p99 >= loose {
+	a.t.Logf("%d leaders %s: p50 %v, p90 %v, p99 %v of no acknowledgement; at most %v when they came back", rounds, how, p50, gaps[len(gaps)*9/10], p99, returns)
+	if earnest && (p50 > time.Second || p99 > 2500*time.Millisecond) || max(p99, returns) >= loose {
 		a.t.Errorf("p50 %v and p99 %v without an acknowledgement, want at most 1s and 2.5s: %v", p50, p99, gaps)
 	}
 }
