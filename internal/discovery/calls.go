@@ -10,8 +10,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-
-	pb "taskgrid/proto/taskgrid/v1"
 )
 
 // leaveAfter is how long the calls to a leader that another one has followed may still take. One that lives has ended them
@@ -92,7 +90,7 @@ func reason(ctx context.Context, err error) error {
 // bound says whether a call is one to give up. Those about the cluster itself, which may well be what makes another lead,
 // are not: their callers are people, who are told what became of it.
 func bound(method string) bool {
-	return strings.HasPrefix(method, "/"+pb.Dispatcher_ServiceDesc.ServiceName+"/")
+	return strings.HasPrefix(method, "/taskgrid.v1.Dispatcher/")
 }
 
 func (f *Finder) followUnary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {

@@ -3,6 +3,8 @@ package discovery
 import (
 	"slices"
 	"testing"
+
+	pb "taskgrid/proto/taskgrid/v1"
 )
 
 func TestWhereTheLeaderIs(t *testing.T) {
@@ -27,6 +29,35 @@ func TestWhereTheLeaderIs(t *testing.T) {
 		tt.do(&c)
 		if got := c.where(); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestCallsAboutTheClusterItselfAreNotGivenUp(t *testing.T) {
+	for method, want := range map[string]bool{
+		pb.Dispatcher_SubmitTasks_FullMethodName: true, pb.Dispatcher_WaitTasks_FullMethodName: true,
+		pb.RaftService_TransferLeadership_FullMethodName: false, pb.RaftService_RemoveMember_FullMethodName: false,
+	} {
+		if got := bound(method); got != want {
+			t.Errorf("%s is given up when another leads: %t, want %t", method, got, want)
+		}
+	}
+}
+
+func TestWhoIsKnownToHaveBeenSucceeded(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(*choice) bool
+		want bool
+	}{
+		{"the first that is heard of succeeds nobody", func(c *choice) bool { return c.found("a", 7) }, false},
+		{"the same again", func(c *choice) bool { c.found("a", 7); return c.found("a", 7) }, false},
+		{"a higher term", func(c *choice) bool { c.found("a", 7); return c.found("b", 8) }, true},
+		{"a higher term of one that was hinted at before", func(c *choice) bool { c.found("a", 7); c.hinted("b"); return c.found("b", 8) }, true},
+		{"a grid started anew", func(c *choice) bool { c.found("a", 7); return c.found("b", 1) }, false},
+	} {
+		if got := tt.do(&choice{}); got != tt.want {
+			t.Errorf("%s: %t, want %t", tt.name, got, tt.want)
 		}
 	}
 }

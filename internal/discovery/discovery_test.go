@@ -179,6 +179,19 @@ func TestALeaderThatWasSucceededMayStillAnswer(t *testing.T) {
 	})
 }
 
+// A name service may have gone with the machine of the leader: who comes then is not to wait for it.
+func TestAHungNameServiceHoldsUpNoCallerWhoComes(t *testing.T) {
+	inWorld(t, discovery.Config{NameServices: nameB + ",10.0.0.3:50051"}, func(t *testing.T, w *world) {
+		t.Cleanup(w.net.Hang("10.0.0.3:50051"))
+		w.b.Announce("d1", d1, 1)
+		begin := time.Now()
+		w.wantAnswer(t, "first", "with a name service that hangs")
+		if took := time.Since(begin); took > 100*time.Millisecond {
+			t.Errorf("the first call took %v, want about 50ms", took)
+		}
+	})
+}
+
 // A lookup waits for name services that do not answer. What it brings then is older than what a watch has told meanwhile.
 func TestALookupBringsNoFormerLeaderBack(t *testing.T) {
 	inWorld(t, discovery.Config{NameServices: nameB + ",10.0.0.3:50051"}, func(t *testing.T, w *world) {

@@ -24,6 +24,10 @@ const (
 	// most likely the leader has died, another announces itself within a second, and everybody waits for it.
 	hurryInterval = 50 * time.Millisecond
 	hurryFor      = 3 * time.Second
+
+	// firstFor is how long the first word of a watch waits for what the other name services say: they may know of a later
+	// leader. One that does not answer holds a lookup up for longer.
+	firstFor = 50 * time.Millisecond
 )
 
 // search is a Finder at work for one connection. One goroutine (run) owns the choice; the others send to it.
@@ -74,12 +78,15 @@ func (s *search) run(ctx context.Context) {
 		pace   pace
 		asking bool // a lookup is on its way
 		passed bool // and began before the latest news
+		latest Instance
 	)
 	if s.names == nil {
 		s.tell(view{})
 	}
-	next := time.NewTimer(0)
+	next, first := time.NewTimer(0), time.NewTimer(0)
 	defer next.Stop()
+	defer first.Stop()
+	first.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -104,9 +111,18 @@ func (s *search) run(ctx context.Context) {
 			}
 			next.Reset(time.Until(last.Add(pace.interval(time.Now(), s.choice.address != "", s.watch.stands()))))
 		case i := <-s.news:
-			if i.Term > s.choice.term {
+			if i.Term > latest.Term {
+				latest = i
+			}
+			if s.told == nil && asking {
+				first.Reset(firstFor)
+			} else {
+				first.Reset(0)
+			}
+		case <-first.C:
+			if latest.Term > s.choice.term {
 				passed = true
-				if s.learn(answer{instance: i, ok: true}) {
+				if s.learn(answer{instance: latest, ok: true}) {
 					pace.moved()
 				}
 			}
