@@ -36,6 +36,7 @@ func (s *Scheduler) Flush() {
 	s.rouse()
 	rested, active := s.rounds[:0], s.active[:0]
 	for _, q := range s.rounds {
+		q.last = nil
 		if q.dirty && s.handOverOne(q) {
 			active = append(active, q)
 		} else {
@@ -68,15 +69,47 @@ func (s *Scheduler) handOverOne(q *queue) bool {
 		q.dirty = false
 		return false
 	}
-	w := s.pick(q, t)
+	w := s.again(q, t)
 	if w == nil {
-		q.dirty = false
-		return false
+		if w = s.pick(q, t); w == nil {
+			q.dirty = false
+			return false
+		}
+		s.choose(w.place(q))
 	}
 	q.pop(t)
 	s.ease(q)
 	s.handOver(q, w, t)
 	return true
+}
+
+// A message to a worker costs both sides together about messageCost of processor time. So a worker that does several tasks
+// of a type in no longer than that gets as many of them with one choice, if so many wait: at most a handful, so that work
+// is spread all the same. The other strategies give to each worker in turn, or at random, task by task.
+const (
+	messageCost = 100 * time.Microsecond
+	handful     = 16
+)
+
+// choose notes that a worker was chosen, and how many more tasks of the queue it may get.
+func (s *Scheduler) choose(p *place) {
+	p.queue.last, p.queue.more = p, 0
+	if s.cfg.Strategy == LeastLoaded && p.short() {
+		p.queue.more = max(0, min(handful, int(messageCost/p.typical))-1)
+	}
+}
+
+// again returns the worker that was chosen last if it is to get this task too, else nil.
+func (s *Scheduler) again(q *queue, t *Task) *worker {
+	if q.last == nil || q.more == 0 {
+		return nil
+	}
+	w := q.last.worker
+	if _, haunted := w.ghosts[ghost{t.ID, s.nextToken(t)}]; haunted || w.tried(t) || !w.ready(q.last, s.now) {
+		return nil
+	}
+	q.more--
+	return w
 }
 
 // nextToken returns the token of a task's next hand-over. A worker may have a ghost that bears it, from an earlier session

@@ -70,13 +70,25 @@ type hand struct {
 func (c *chooser) flushing() {
 	s := c.s
 	s.rouse()
+	for _, q := range s.rounds {
+		q.last = nil
+	}
 	for rapid.Bool().Draw(c.T, "one by one") {
 		q := s.queue(rapid.SampledFrom([]string{"flood", "rare", "long"}).Draw(c.T, "queue"))
 		t := q.front(s.live)
 		if t == nil {
 			continue
 		}
-		got, want := s.pick(q, t), s.scan(q, t)
+		got, want := s.again(q, t), s.scan(q, t)
+		switch {
+		case got == nil:
+			got = s.pick(q, t)
+		case got != q.last.worker || got.tried(t) || !got.ready(got.place(q), s.now):
+			c.T.Fatalf("task %d of %s goes to %v too", t.ID, q.typ, names(got))
+		default: // one more of its handful
+			q.more++
+			want = []*worker{got}
+		}
 		if got == nil && len(want) > 0 || got != nil && !slices.Contains(want, got) {
 			c.T.Fatalf("task %d of %s: the lineup says %v, the scan %v", t.ID, q.typ, names(got), names(want...))
 		}

@@ -13,6 +13,8 @@ type queue struct {
 	held   int    // tasks in it, dead ones included
 	dead   int    // of these, how many are no longer QUEUED
 	ready  lineup // the workers that may be handed its tasks
+	last   *place // who was chosen last in this flush; else nil
+	more   int    // tasks that it may be handed without another choice
 	dirty  bool   // something may be handed over; the scheduler looks at it in its next flush
 }
 

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -96,6 +97,80 @@ func TestOnlyShortTasksAreHandedOverAhead(t *testing.T) {
 		if got := spread(l, 500, w)[0]; got != tt.want {
 			t.Errorf("tasks of %v, window %d: %d handed over, want %d", tt.elapsed, tt.window, got, tt.want)
 		}
+	}
+}
+
+func TestShortTasksAreHandedOverByTheHandful(t *testing.T) {
+	for _, tt := range []struct {
+		strategy Strategy
+		elapsed  time.Duration
+		want     string // who gets ten tasks that come at once
+	}{
+		{LeastLoaded, time.Millisecond, "abab"},            // not short: only as many as there are slots
+		{LeastLoaded, 60 * time.Microsecond, "ababababab"}, // as long as a message
+		{LeastLoaded, 30 * time.Microsecond, "aaabbbaaab"},
+		{LeastLoaded, time.Microsecond, "aaaaaaaaaa"},
+		{RoundRobin, time.Microsecond, "ababababab"},
+	} {
+		l := newLeader(t, func(c *Config) { c.Strategy = tt.strategy })
+		workers := []*fakeWorker{l.worker("a", 2, "hash"), l.worker("b", 2, "hash")}
+		for _, w := range workers {
+			w.hello(256, nil, nil)
+			warm(w, "hash", tt.elapsed)
+		}
+		first := l.m.LastID() + 1
+		for range 10 {
+			l.propose(&Submit{At: At(l.now), Spec: complete(l, Spec{})})
+		}
+		l.commit()
+		got := []byte(strings.Repeat(".", 10))
+		for _, w := range workers {
+			for _, m := range w.heard(Assign) {
+				got[m.Task-first] = w.info.ID[0]
+			}
+		}
+		if got := strings.Trim(string(got), "."); got != tt.want {
+			t.Errorf("%v, tasks of %v: went to %s, want %s", tt.strategy, tt.elapsed, got, tt.want)
+		}
+	}
+}
+
+func TestNoMoreThanAHandfulGoesToOneWorkerAtATime(t *testing.T) {
+	l := newLeader(t)
+	workers := []*fakeWorker{l.worker("a", 2, "hash"), l.worker("b", 2, "hash"), l.worker("c", 2, "hash")}
+	for _, w := range workers {
+		w.hello(256, nil, nil)
+		warm(w, "hash", time.Microsecond)
+	}
+	for range 3 * handful {
+		l.propose(&Submit{At: At(l.now), Spec: complete(l, Spec{})})
+	}
+	l.commit()
+	for _, w := range workers {
+		if got := len(w.heard(Assign)); got != handful {
+			t.Errorf("worker %s got %d of %d tasks, want %d", w.info.ID, got, 3*handful, handful)
+		}
+	}
+}
+
+func TestARetryPrefersAnotherWorkerThanTheOneWhoseHandfulItWouldBeIn(t *testing.T) {
+	l := newLeader(t)
+	a, b := l.worker("a", 2, "hash"), l.worker("b", 2, "hash")
+	for _, w := range []*fakeWorker{a, b} {
+		w.hello(256, nil, nil)
+		warm(w, "hash", time.Microsecond)
+	}
+	id := l.submit(Spec{})
+	first := a.one()
+	a.do(func() { a.answer(first, EndRetryable, "no luck", time.Microsecond) })
+	warm(b, "hash", time.Microsecond) // so that it is a's turn
+	l.propose(&Submit{At: At(l.now), Spec: complete(l, Spec{})}, &Requeue{At: At(l.now), Task: id, Token: first.Token})
+	l.commit()
+	if got := a.one(); got.Task == id {
+		t.Error("the worker that failed it got it again")
+	}
+	if got := b.one(); got.Task != id {
+		t.Errorf("the other worker got task %d, want %d", got.Task, id)
 	}
 }
 
