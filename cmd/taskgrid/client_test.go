@@ -158,7 +158,7 @@ func TestAGridThatIsNotThereIsSaidWithinTwoSeconds(t *testing.T) {
 func TestATaskThatIsNotDoneInTimeGoesOn(t *testing.T) {
 	g := newFakeGrid(t)
 	g.Hold()
-	code, stdout, stderr := g.run(t, "submit", "upper", "x", "--wait", "--timeout", "200ms")
+	code, stdout, stderr := g.run(t, "submit", "upper", "x", "--wait", "--timeout", "2s")
 	if code != exitFailed || stdout != "" || !strings.Contains(stderr, "task 1 has not ended; it goes on") {
 		t.Errorf("exit %d, stdout %q, stderr %q; want exit %d and that it goes on", code, stdout, stderr, exitFailed)
 	}

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"taskgrid/client"
 	pb "taskgrid/proto/taskgrid/v1"
@@ -242,46 +241,6 @@ func wantSame(t *testing.T, c *client.Client, want map[uint64]*pb.Task) {
 	}
 }
 
-// TestSIGTERMHandsLeadershipOver measures the gap that a leader leaves which is told to end.
-func TestSIGTERMHandsLeadershipOver(t *testing.T) {
-	t.Parallel()
-	g := grid.New(t)
-	g.Nameservice()
-	cluster := g.Dispatchers(3)
-	g.Worker("hash-1", "hash")
-	c := g.Client()
-	submitEventually(g, c, "hash", "x")
-	next := cluster.Followers()[0].ID
-	if out := verb(t, g, "raft", "transfer", next); !strings.Contains(out, next) {
-		t.Errorf("raft transfer %s printed %q", next, out)
-	}
-	verb(t, g, "raft", "transfer")
-	leader := cluster.Leader()
-	leader.Terminate()
-	gap := longestGap(t, c, 2*time.Second)
-	if code := leader.Exited(); code != 0 {
-		t.Errorf("the leader ended with %d, want 0", code)
-	}
-	if !strings.Contains(leader.Log(), "leadership was handed over") {
-		t.Error("it did not hand leadership over")
-	}
-	t.Logf("longest time between two acknowledgements: %v", gap.Round(time.Millisecond))
-}
-
-// longestGap submits one task after the other for a while, and returns the longest time between two acknowledgements.
-func longestGap(t *testing.T, c *client.Client, during time.Duration) (gap time.Duration) {
-	t.Helper()
-	begin := time.Now()
-	for last := begin; time.Since(begin) < during; {
-		if _, err := c.Submit(t.Context(), &pb.TaskSpec{Type: "hash", Payload: "x"}); err != nil {
-			t.Fatal(err)
-		}
-		now := time.Now()
-		gap, last = max(gap, now.Sub(last)), now
-	}
-	return gap
-}
-
 // TestADataDirectoryOfAnotherIsRefusedInWords starts dispatchers on directories that are not theirs.
 func TestADataDirectoryOfAnotherIsRefusedInWords(t *testing.T) {
 	t.Parallel()
@@ -350,68 +309,4 @@ func TestAStaleReadSaysHowFarBehindItIs(t *testing.T) {
 	if _, _, code := g.Run("list", "--dispatcher", last.Address, "--timeout", "1s"); code != 3 {
 		t.Errorf("a list that is not stale: exit %d, want 3", code)
 	}
-}
-
-// TestARollingUpgradeLosesNothing starts each of three dispatchers again as another build, under load.
-func TestARollingUpgradeLosesNothing(t *testing.T) {
-	t.Parallel()
-	g := grid.New(t)
-	g.Nameservice()
-	cluster := g.Dispatchers(3)
-	g.Worker("hash-1", "hash")
-	c := g.Client()
-	submitEventually(g, c, "hash", "x")
-	next := grid.Build(t, "taskgrid/cmd/taskgrid", "-ldflags", "-X main.version=v9.9.9")
-
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	const callers = 10
-	submitted := make(chan []uint64, callers)
-	for n := range callers {
-		go func() {
-			var ids []uint64
-			defer func() { submitted <- ids }()
-			for ctx.Err() == nil {
-				id, err := c.Submit(t.Context(), &pb.TaskSpec{Type: "hash", Payload: fmt.Sprint(n, " ", len(ids))})
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				ids = append(ids, id)
-				time.Sleep(10 * time.Millisecond) // of each caller, at most a hundred a second
-			}
-		}()
-	}
-	want := map[string]string{"d1": "up", "d2": "up", "d3": "up"}
-	for _, r := range append(cluster.Followers(), cluster.Leader()) {
-		r.Terminate()
-		if code := r.Exited(); code != 0 {
-			t.Errorf("%s ended with %d", r.ID, code)
-		}
-		r.StartAs(next)
-		awaitMembers(g, want)
-	}
-	g.Eventually("all are of the new version", func(context.Context) error {
-		all, err := members(g)
-		for id, m := range all {
-			if m.Version != "v9.9.9" {
-				return fmt.Errorf("%s has version %q", id, m.Version)
-			}
-		}
-		return err
-	})
-	stop()
-	var ids []uint64
-	for range callers {
-		ids = append(ids, <-submitted...)
-	}
-	for id, task := range waitAll(g.Context(), t, c, ids) {
-		if task.State != pb.TaskState_TASK_STATE_COMPLETED || task.Attempts != 1 {
-			t.Errorf("task %d is %v after %d attempts, want COMPLETED after 1", id, task.State, task.Attempts)
-		}
-	}
-	if len(ids) < 100 {
-		t.Errorf("only %d tasks during the upgrade: that is no load", len(ids))
-	}
-	t.Logf("%d tasks during the upgrade", len(ids))
 }
