@@ -132,32 +132,36 @@ func stopSignals(w io.Writer, grace time.Duration) (ctx, atOnce context.Context,
 	atOnce, hard := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() { // it ends with stop
-		if _, ok := <-signals; !ok {
-			return
-		}
-		first := time.Now()
-		most := fmt.Sprintf("at most %v", grace)
-		if grace == 0 {
-			most = "as long as they take"
-		}
-		fmt.Fprintf(w, "up: stopping; waiting for running tasks (%s), Ctrl-C again to end at once\n", most)
-		gently()
-		for range signals {
-			if time.Since(first) < process.SameSignal {
-				continue
-			}
-			signal.Stop(signals)
-			fmt.Fprintln(w, "up: ending at once; what still ran is done again when the grid is back")
-			hard()
-			return
-		}
-	}()
+	go obey(signals, w, grace, gently, func() { // it ends with stop
+		signal.Stop(signals)
+		hard()
+	})
 	return ctx, atOnce, func() {
 		signal.Stop(signals)
 		close(signals)
 		gently()
 		hard()
+	}
+}
+
+// obey calls gently with the first signal, and hard with the next one, unless that is the same once more.
+func obey(signals <-chan os.Signal, w io.Writer, grace time.Duration, gently, hard func()) {
+	if _, ok := <-signals; !ok {
+		return
+	}
+	first := time.Now()
+	most := fmt.Sprintf("at most %v", grace)
+	if grace == 0 {
+		most = "as long as they take"
+	}
+	fmt.Fprintf(w, "up: stopping; waiting for running tasks (%s), Ctrl-C again to end at once\n", most)
+	gently()
+	for range signals {
+		if time.Since(first) >= process.SameSignal {
+			fmt.Fprintln(w, "up: ending at once; what still ran is done again when the grid is back")
+			hard()
+			return
+		}
 	}
 }
 

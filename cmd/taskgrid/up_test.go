@@ -3,15 +3,20 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"taskgrid/internal/process"
 	taskgridv1 "taskgrid/proto/taskgrid/v1"
 )
 
@@ -213,4 +218,30 @@ func TestATypeIsMissingUntilAnActiveWorkerIsConnected(t *testing.T) {
 	if diff := cmp.Diff([]string{"reverse", "upper", "wait"}, got); diff != "" {
 		t.Errorf("missing types (-want +got):\n%s", diff)
 	}
+}
+
+// TestASignalThatComesTwiceAtOnceIsNoSecondCtrlC: timeout(1) sends it to the process and to its group.
+func TestASignalThatComesTwiceAtOnceIsNoSecondCtrlC(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		signals := make(chan os.Signal)
+		gentle, hard := 0, 0
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			obey(signals, io.Discard, time.Second, func() { gentle++ }, func() { hard++ })
+		}()
+		signals <- syscall.SIGTERM
+		signals <- syscall.SIGTERM
+		time.Sleep(process.SameSignal - 1)
+		signals <- syscall.SIGTERM
+		synctest.Wait()
+		if gentle != 1 || hard != 0 {
+			t.Errorf("three signals within %v: told to stop %d times, and at once %d times; want 1 and 0", process.SameSignal, gentle, hard)
+		}
+		time.Sleep(1)
+		signals <- syscall.SIGTERM
+		if <-done; hard != 1 {
+			t.Errorf("another one after %v: told to stop at once %d times, want 1", process.SameSignal, hard)
+		}
+	})
 }

@@ -28,8 +28,13 @@ const SameSignal = 500 * time.Millisecond
 // SignalContext returns a context that ends with the first SIGTERM or Ctrl-C. A second one ends the process at once.
 func SignalContext() (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, func() { time.AfterFunc(SameSignal, stop) })
+	letGo(ctx, stop)
 	return ctx, stop
+}
+
+// letGo calls stop when ctx has ended and a repeated signal would be another one.
+func letGo(ctx context.Context, stop func()) {
+	context.AfterFunc(ctx, func() { time.AfterFunc(SameSignal, stop) })
 }
 
 // NewLogger returns a logger that writes to w. Level is debug, info, warn or error; format is text or json.

@@ -63,7 +63,6 @@ func TestADrainingWorkerLosesNothing(t *testing.T) {
 		inState(g, c, id, pb.TaskState_TASK_STATE_PROCESSING)
 	}
 	leaving.Terminate()
-	leaving.Terminate() // as from timeout(1), which sends it to the process and to its group
 	if code := leaving.Exited(); code != 0 {
 		t.Errorf("the drained worker ended with exit code %d, want 0", code)
 	}

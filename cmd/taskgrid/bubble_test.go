@@ -1,0 +1,3 @@
+package main
+
+import _ "taskgrid/internal/bubble" // some tests run in synctest bubbles

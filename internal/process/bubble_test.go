@@ -1,0 +1,3 @@
+package process
+
+import _ "taskgrid/internal/bubble" // the tests run in synctest bubbles
