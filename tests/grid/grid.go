@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -97,17 +98,33 @@ func New(t testing.TB) *Grid {
 // Journal returns the dispatcher's data directory.
 func (g *Grid) Journal() string { return filepath.Join(g.dir, "dispatcher") }
 
+// Ports of tests lie below those that systems give to outgoing connections: one of these could take the port of a process
+// that was killed before it is started again.
+const (
+	firstPort = 15_000
+	portRange = 15_000
+)
+
+// lastPort counts the ports that were tried. Each test process begins elsewhere.
+var lastPort = sync.OnceValue(func() *atomic.Int64 {
+	last := new(atomic.Int64)
+	last.Store(int64(os.Getpid()) * 101)
+	return last
+})
+
 // FreePorts returns n addresses on which nothing listens.
 func FreePorts(t testing.TB, n int) []string {
 	t.Helper()
 	var addresses []string
-	for range n {
-		lis, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+	for tried := 0; len(addresses) < n; tried++ {
+		lis, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", firstPort+lastPort().Add(1)%portRange))
+		if err != nil && tried > portRange {
 			t.Fatal(err)
 		}
-		defer lis.Close()
-		addresses = append(addresses, lis.Addr().String())
+		if err == nil {
+			defer lis.Close()
+			addresses = append(addresses, lis.Addr().String())
+		}
 	}
 	return addresses
 }
