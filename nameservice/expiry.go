@@ -91,6 +91,13 @@ func (r *Registry) hear(e *entry) {
 	e.LastHeartbeat, e.heard = r.now, r.listened()
 	r.moveTo(e, &r.alive)
 	r.setState(e, e.lively())
+	r.stamp(e)
+}
+
+// stamp notes that a reader now sees something else of the worker than before.
+func (r *Registry) stamp(e *entry) {
+	r.stamps++
+	e.stamp = r.stamps
 }
 
 // moveTo puts the worker at the back of a queue. As time never goes back and workers come here in the order of their
@@ -111,5 +118,6 @@ func (r *Registry) setState(e *entry, state State) {
 	if e.State != state {
 		e.State = state
 		r.changes.note(e)
+		r.stamp(e)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"taskgrid/nameservice"
@@ -38,6 +39,13 @@ type model struct {
 	leases   int // given so far
 	workers  map[string]*modelWorker
 	watchers []*replica
+	editions map[string]edition // by type: the list that was compared last
+}
+
+// edition is a list under the Edition that it had.
+type edition struct {
+	of   nameservice.Edition
+	list []nameservice.Worker
 }
 
 type modelWorker struct {
@@ -67,7 +75,7 @@ var (
 
 func newModel() *model {
 	few := nameservice.Limits{Workers: 10, Bytes: 1 << 20, Services: 1, Departures: 4}
-	m := &model{registry: nameservice.NewRegistry(times, few, start), now: start, workers: map[string]*modelWorker{}}
+	m := &model{registry: nameservice.NewRegistry(times, few, start), now: start, workers: map[string]*modelWorker{}, editions: map[string]edition{}}
 	for _, taskType := range []string{"", "x", "y"} {
 		m.watchers = append(m.watchers, &replica{taskType: taskType, workers: map[string]seen{}})
 	}
@@ -105,7 +113,7 @@ func (m *model) heartbeat(t *rapid.T) {
 	} else {
 		w = nil
 	}
-	_, err := m.registry.Heartbeat(m.now, lease, id, 0, 0)
+	_, err := m.registry.Heartbeat(m.now, lease, id, rapid.Uint32Range(0, 1).Draw(t, "running"), 0)
 	if (err == nil) != (w != nil) {
 		t.Fatalf("heartbeat of %s under %s: got %v", id, lease, err)
 	}
@@ -207,9 +215,15 @@ func (m *model) compare(t *rapid.T) {
 				}
 			}
 		}
-		for _, w := range m.registry.Lookup(m.now, r.taskType, true) {
+		list := m.registry.Lookup(m.now, r.taskType, true)
+		for _, w := range list {
 			got[w.ID] = asSeen(w)
 		}
+		last, is := m.editions[r.taskType], m.registry.Edition(m.now, r.taskType)
+		if diff := cmp.Diff(last.list, list, cmpopts.EquateEmpty()); is == last.of && diff != "" {
+			t.Fatalf("lookup of %q has changed (-before +after), its edition %v has not:\n%s", r.taskType, is, diff)
+		}
+		m.editions[r.taskType] = edition{is, list}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("lookup of %q (-model +registry):\n%s", r.taskType, diff)
 		}

@@ -50,7 +50,8 @@ type Registry struct {
 	leases  map[string]*entry // by lease
 	all     roster
 	byType  map[string]roster
-	bytes   int // sum of Registration.size
+	bytes   int    // sum of Registration.size
+	stamps  uint64 // given so far
 
 	// Who waits for how long a silence, each in the order of the last heartbeat. See expiry.go.
 	alive, unhealthy, offline list.List
@@ -203,6 +204,24 @@ func (r *Registry) Lookup(now time.Time, taskType string, everyState bool) []Wor
 		}
 	}
 	return found
+}
+
+// Edition tells answers to Lookup apart: as long as a type's is the same, so is its list, heartbeats included.
+type Edition struct {
+	workers int
+	newest  uint64 // stamp
+}
+
+// Edition returns that of a type (of all types, if "") at now.
+func (r *Registry) Edition(now time.Time, taskType string) Edition {
+	r.Advance(now)
+	entries := r.roster(taskType)
+	// A worker that came or changed bears a newer stamp than all before, and without such a one there can only be fewer.
+	is := Edition{workers: len(entries)}
+	for _, e := range entries {
+		is.newest = max(is.newest, e.stamp)
+	}
+	return is
 }
 
 // Settled reports whether absence means something at now: the registry has run for so long that every living worker

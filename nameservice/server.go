@@ -77,6 +77,7 @@ type Server struct {
 	watchers int
 	news     newsroom
 	callers  callers
+	answers  map[question]answer
 }
 
 // NewServer returns a server with an empty registry that begins now, and an epoch of its own.
@@ -93,6 +94,7 @@ func NewServer(opts Options, log *slog.Logger) *Server {
 		registry: NewRegistry(opts.Times, limits, now),
 		news:     newNewsroom(),
 		callers:  callers{told: make(chan struct{})},
+		answers:  map[question]answer{},
 	}
 }
 
@@ -205,13 +207,21 @@ func (s *Server) LookupWorkers(ctx context.Context, req *pb.LookupWorkersRequest
 	if err := checkFilter(req.Type); err != nil {
 		return nil, toStatus(err)
 	}
+	question := question{req.Type, req.AllStates, s.authorize(ctx) == nil}
+	var kept, now answer
 	var found []Worker
-	var settled bool
-	s.ask(func(r *Registry, now time.Time) {
-		found, settled = r.Lookup(now, req.Type, req.AllStates), r.Settled(now)
+	s.ask(func(r *Registry, at time.Time) {
+		kept, now = s.answers[question], answer{edition: r.Edition(at, req.Type), settled: r.Settled(at)}
+		if !kept.still(now) {
+			found = r.Lookup(at, req.Type, req.AllStates)
+		}
 	})
 	s.lookups.Add(1)
-	return &pb.LookupWorkersResponse{Workers: toWorkers(s.shownTo(ctx, found)), Settled: settled}, nil
+	if kept.still(now) {
+		return kept.message, nil
+	}
+	now.message = &pb.LookupWorkersResponse{Workers: toWorkers(s.shownTo(ctx, found)), Settled: now.settled}
+	return s.keepAnswer(question, now), nil
 }
 
 // AnnounceService implements NameService.

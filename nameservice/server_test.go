@@ -57,6 +57,41 @@ func TestRegisteredWorkerIsFoundAsItDescribedItself(t *testing.T) {
 	})
 }
 
+// TestALookupIsTrueAtTheTimeOfReading: answers are kept, and none is given that is not what the registry says now.
+func TestALookupIsTrueAtTheTimeOfReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGrid(t, nameservice.Options{})
+		lease := g.register(t, "w1", "hash")
+		lookup := func(taskType string, allStates bool) *pb.LookupWorkersResponse {
+			res, err := g.client.LookupWorkers(t.Context(), &pb.LookupWorkersRequest{Type: taskType, AllStates: allStates})
+			if err != nil {
+				t.Fatalf("lookup: %v", err)
+			}
+			return res
+		}
+		first := lookup("hash", false)
+		if diff := cmp.Diff(first, lookup("hash", false), protocmp.Transform()); diff != "" || len(first.Workers) != 1 {
+			t.Errorf("the same is asked again: got %v, and then (-first +second):\n%s", first, diff)
+		}
+		if all := lookup("sum", false); len(all.Workers) != 0 {
+			t.Errorf("another type is asked for: got %v, want nobody", all)
+		}
+		if _, err := g.client.Heartbeat(t.Context(), &pb.HeartbeatRequest{WorkerId: "w1", LeaseId: lease, Running: 3}); err != nil {
+			t.Fatalf("heartbeat: %v", err)
+		}
+		if res := lookup("hash", false); len(res.Workers) != 1 || res.Workers[0].Running != 3 {
+			t.Errorf("after a heartbeat: got %v, want w1 with 3 running", res)
+		}
+		time.Sleep(times.UnhealthyAfter)
+		if res := lookup("hash", false); len(res.Workers) != 0 || !res.Settled {
+			t.Errorf("after a silence of %v: got %v, want nobody, settled", times.UnhealthyAfter, res)
+		}
+		if res := lookup("hash", true); len(res.Workers) != 1 || res.Workers[0].State != unhealthy {
+			t.Errorf("after a silence of %v, in all states: got %v, want w1, unhealthy", times.UnhealthyAfter, res)
+		}
+	})
+}
+
 func TestLeasesAreUnguessable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGrid(t, nameservice.Options{})

@@ -42,6 +42,7 @@ type entry struct {
 	draining bool          // it was asked to get nothing new
 	heard    time.Time     // LastHeartbeat, by the clock of Registry.listened
 	version  uint64        // of its latest change
+	stamp    uint64        // of the latest time that something of Worker changed
 	queue    *list.List    // alive, unhealthy or offline
 	inQueue  *list.Element // its place there
 	changed  *list.Element // its place in the order of versions
