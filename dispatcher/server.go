@@ -50,11 +50,14 @@ func (s *Server) SubmitTasks(ctx context.Context, req *pb.SubmitTasksRequest) (*
 	}
 	requestID := rpc.RequestID(ctx)
 	subs := submissionsOf(len(req.GetTasks()), func(i int) core.Spec { return specOf(req.GetTasks()[i], requestID) })
-	if err := s.submitAll(ctx, subs); err != nil {
-		return nil, err
-	}
+	var err error
 	if wait > 0 {
-		s.d.awaitSubmitted(ctx, subs, wait)
+		err = s.submitAndWait(ctx, subs, wait)
+	} else {
+		err = s.submitAll(ctx, subs)
+	}
+	if err != nil {
+		return nil, err
 	}
 	resp := &pb.SubmitTasksResponse{Results: make([]*pb.SubmitResult, 0, len(subs))}
 	for _, sub := range subs {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"taskgrid/dispatcher/core"
@@ -15,7 +16,9 @@ import (
 type waiter struct {
 	ready   []*core.Task        // terminal and not yet taken
 	waiting map[uint64]struct{} // not terminal yet
-	over    bool                // this replica no longer leads: nothing more will come
+	begun   bool                // it waits, or has waited
+	over    bool                // it has left, or this replica no longer leads: nothing more will come
+	all     bool                // it wants to be woken when all are terminal, not sooner
 	wake    chan struct{}       // holds one
 }
 
@@ -28,7 +31,7 @@ func newWaiter() *waiter {
 func (d *Dispatcher) await(w *waiter, ids []uint64) (unknown []uint64, leading bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.scheduler == nil {
+	if d.scheduler == nil || w.over {
 		return nil, false
 	}
 	for _, id := range ids {
@@ -39,18 +42,26 @@ func (d *Dispatcher) await(w *waiter, ids []uint64) (unknown []uint64, leading b
 	if len(unknown) > 0 {
 		return unknown, true
 	}
+	w.begun = true
 	d.callers[w] = struct{}{}
 	for _, id := range ids {
 		d.awaitOne(w, d.machine.Task(id))
 	}
+	w.poke()
 	return nil, true
 }
 
-// awaitOne lets w wait for a task, of which t is the current version.
+// poke wakes w if it has what it wants.
+func (w *waiter) poke() {
+	if len(w.ready) > 0 && (!w.all || len(w.waiting) == 0) {
+		signal(w.wake)
+	}
+}
+
+// awaitOne lets w wait for a task, of which t is the current version. Whoever calls it pokes w after.
 func (d *Dispatcher) awaitOne(w *waiter, t *core.Task) {
 	if t.State.Terminal() {
 		w.ready = append(w.ready, t)
-		signal(w.wake)
 		return
 	}
 	if _, ok := w.waiting[t.ID]; ok {
@@ -68,8 +79,8 @@ func (d *Dispatcher) take(w *waiter) (ready []*core.Task, waiting int, over bool
 	return ready, len(w.waiting), w.over
 }
 
-// leave ends a waiter.
-func (d *Dispatcher) leave(w *waiter) {
+// leave ends a waiter. It returns what was ready and not yet taken, and whether w ever waited.
+func (d *Dispatcher) leave(w *waiter) (ready []*core.Task, begun bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	w.over = true
@@ -86,6 +97,7 @@ func (d *Dispatcher) leave(w *waiter) {
 		}
 	}
 	clear(w.waiting)
+	return w.ready, w.begun
 }
 
 // tellWaiters tells whoever waits for the task that it is terminal. It is called under the lock.
@@ -93,7 +105,7 @@ func (d *Dispatcher) tellWaiters(t *core.Task) {
 	for _, w := range d.waiters[t.ID] {
 		delete(w.waiting, t.ID)
 		w.ready = append(w.ready, t)
-		signal(w.wake)
+		w.poke()
 	}
 	delete(d.waiters, t.ID)
 }
@@ -109,38 +121,60 @@ func (d *Dispatcher) dismissWaiters() {
 	clear(d.waiters)
 }
 
-// awaitSubmitted waits until all accepted tasks have ended, at most for so long, and puts those that have ended into their
-// results. When this replica ceases to lead, or ctx ends, it waits no longer: that the tasks are accepted is true anyhow.
-func (d *Dispatcher) awaitSubmitted(ctx context.Context, subs []*submission, wait time.Duration) {
+// submitAndWait submits tasks and waits until all that are accepted have ended, at most for so long; what has ended it puts
+// into their results. When this replica ceases to lead, or ctx ends, after they were accepted, it waits no longer: that they
+// are is true anyhow.
+//
+// It wakes up once, when all is over: to wake up for the acceptance too would cost as much as all else that it does.
+func (s *Server) submitAndWait(ctx context.Context, subs []*submission, wait time.Duration) error {
+	w := newWaiter()
+	w.all = true
+	decided := make(chan error, 1)
+	s.d.submit(subs, func(err error) {
+		if err != nil || !s.d.awaitSubmitted(w, subs) {
+			decided <- err
+		}
+	})
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case err := <-decided: // there is nothing to wait for
+		return s.toStatus(ctx, err)
+	case <-w.wake:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	ready, begun := s.d.leave(w)
+	if !begun {
+		select {
+		case err := <-decided:
+			return s.toStatus(ctx, err)
+		case <-ctx.Done():
+			return status.FromContextError(ctx.Err()).Err()
+		}
+	}
+	fill(subs, ready)
+	return nil
+}
+
+// awaitSubmitted lets w wait for the accepted ones of submissions. It returns false if there is nothing to wait for: none
+// was accepted, one of them is forgotten already, this replica leads no longer, or w has left.
+func (d *Dispatcher) awaitSubmitted(w *waiter, subs []*submission) bool {
 	ids := make([]uint64, 0, len(subs))
 	for _, s := range subs {
 		if s.task != nil {
 			ids = append(ids, s.task.ID)
 		}
 	}
-	w := newWaiter()
-	if unknown, leading := d.await(w, ids); len(unknown) > 0 || !leading {
-		return // forgotten already, or for the next leader to tell
-	}
-	defer d.leave(w)
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	ended := make(map[uint64]*core.Task, len(ids))
-	for {
-		ready, waiting, over := d.take(w)
-		for _, t := range ready {
-			ended[t.ID] = t
-		}
-		if over || waiting == 0 {
-			break
-		}
-		select {
-		case <-w.wake:
-			continue
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-		break
+	unknown, leading := d.await(w, ids)
+	return leading && len(unknown) == 0 && len(ids) > 0
+}
+
+// fill puts the tasks that have ended into the results of their submissions, as many as fit an answer.
+func fill(subs []*submission, ready []*core.Task) {
+	ended := make(map[uint64]*core.Task, len(ready))
+	for _, t := range ready {
+		ended[t.ID] = t
 	}
 	size := 0
 	for _, s := range subs { // what an answer takes in any case
