@@ -41,6 +41,7 @@ type Dispatcher struct {
 	reservedB int64                // bytes of their payloads
 	owed      [][]byte             // decided by the scheduler and not taken by the journal yet
 	hurry     bool                 // somebody waits for some of them
+	woken     []chan struct{}      // to be signalled when the lock is given back
 	armed     time.Time
 	pulse     pulse.Pulse   // beats with each step of a leader
 	still     time.Duration // for how long this process stood still, and the log does not know yet
@@ -96,7 +97,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 // replica does not lead.
 func (d *Dispatcher) step(do func(*core.Scheduler)) bool {
 	d.mu.Lock()
-	defer d.mu.Unlock()
+	defer d.unlock()
 	if d.scheduler == nil {
 		return false
 	}
@@ -104,6 +105,19 @@ func (d *Dispatcher) step(do func(*core.Scheduler)) bool {
 	do(d.scheduler)
 	d.passOn()
 	return true
+}
+
+// unlock gives the lock back, and wakes those whom what happened under it concerns. They want the lock first of all: woken
+// before, they would find it taken, and each would be put to sleep and woken again.
+func (d *Dispatcher) unlock() {
+	var few [8]chan struct{}
+	woken := append(few[:0], d.woken...)
+	clear(d.woken)
+	d.woken = d.woken[:0]
+	d.mu.Unlock()
+	for _, c := range woken {
+		signal(c)
+	}
 }
 
 // longestStep is how far apart two steps of a leader are that runs, on a busy machine. When more time than that goes by
@@ -139,7 +153,7 @@ func (d *Dispatcher) passOn() {
 		case d.scheduler.Patient(link):
 			d.patient = append(d.patient, l)
 		default:
-			signal(l.wake)
+			d.woken = append(d.woken, l.wake)
 		}
 	}
 	if due, ok := d.scheduler.Wake(); ok && (d.armed.IsZero() || due.Before(d.armed)) {
@@ -203,7 +217,7 @@ type replica Dispatcher
 func (r *replica) Apply(records [][]byte) []any {
 	d := (*Dispatcher)(r)
 	d.mu.Lock()
-	defer d.mu.Unlock()
+	defer d.unlock()
 	if d.broken != nil {
 		return make([]any, len(records))
 	}

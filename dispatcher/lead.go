@@ -65,7 +65,7 @@ func (d *Dispatcher) lead(term uint64) {
 
 func (d *Dispatcher) takeUp(term uint64) bool {
 	d.mu.Lock()
-	defer d.mu.Unlock()
+	defer d.unlock()
 	if d.broken != nil {
 		return false
 	}

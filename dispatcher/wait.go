@@ -47,18 +47,17 @@ func (d *Dispatcher) await(w *waiter, ids []uint64) (unknown []uint64, leading b
 	for _, id := range ids {
 		d.awaitOne(w, d.machine.Task(id))
 	}
-	w.poke()
+	if w.satisfied() {
+		signal(w.wake)
+	}
 	return nil, true
 }
 
-// poke wakes w if it has what it wants.
-func (w *waiter) poke() {
-	if len(w.ready) > 0 && (!w.all || len(w.waiting) == 0) {
-		signal(w.wake)
-	}
-}
+// satisfied tells whether w has what it wants to be woken for.
+func (w *waiter) satisfied() bool { return len(w.ready) > 0 && (!w.all || len(w.waiting) == 0) }
 
-// awaitOne lets w wait for a task, of which t is the current version. Whoever calls it pokes w after.
+// awaitOne lets w wait for a task, of which t is the current version. Whoever calls it wakes w after, if it is
+// satisfied.
 func (d *Dispatcher) awaitOne(w *waiter, t *core.Task) {
 	if t.State.Terminal() {
 		w.ready = append(w.ready, t)
@@ -103,9 +102,12 @@ func (d *Dispatcher) leave(w *waiter) (ready []*core.Task, begun bool) {
 // tellWaiters tells whoever waits for the task that it is terminal. It is called under the lock.
 func (d *Dispatcher) tellWaiters(t *core.Task) {
 	for _, w := range d.waiters[t.ID] {
+		before := w.satisfied()
 		delete(w.waiting, t.ID)
 		w.ready = append(w.ready, t)
-		w.poke()
+		if !before && w.satisfied() {
+			d.woken = append(d.woken, w.wake)
+		}
 	}
 	delete(d.waiters, t.ID)
 }
