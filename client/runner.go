@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"iter"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -38,7 +39,7 @@ func (c *Client) RunAll(ctx context.Context, inFlight int, specs iter.Seq[*pb.Ta
 		inFlight = min(max(inFlight, 1), MaxInFlight)
 		r := &runner{
 			client: c, yield: yield, flight: NewFlight[sent](), keys: rand.Text()[:16] + "-",
-			slots: make(chan struct{}, inFlight), source: make(chan *pb.TaskSpec, inFlight),
+			free: inFlight, freed: make(chan struct{}, 1), fed: make(chan struct{}, 1),
 		}
 		ctx, cancel := context.WithCancelCause(withRequestID(ctx))
 		var feeding sync.WaitGroup
@@ -60,19 +61,22 @@ func (c *Client) RunAll(ctx context.Context, inFlight int, specs iter.Seq[*pb.Ta
 }
 
 // runner is one RunAll. Three goroutines work on it: feed takes tasks from the caller, send puts them on the stream, and
-// the caller's own (session, receive) takes what comes back.
+// the caller's own (session, receive) takes what comes back. A task is out from the time it is in source until it is yielded
+// or about to be.
 type runner struct {
 	client  *Client
 	yield   func(Finished, error) bool
 	stopped bool   // yield returned false
 	keys    string // begins the idempotency keys of this run
 
-	slots  chan struct{}     // one for each task between feed and yield
-	source chan *pb.TaskSpec // from feed to send; closed when there are no more
+	freed chan struct{} // holds one: free was 0 and is not
+	fed   chan struct{} // holds one: there is something in source, or never will be again
 
-	mu      sync.Mutex
-	flight  *Flight[sent]
-	drained bool // all of source is in flight, or was
+	mu     sync.Mutex
+	free   int            // how many more tasks may be out
+	source []*pb.TaskSpec // from feed to send
+	ended  bool           // nothing more comes to source
+	flight *Flight[sent]
 }
 
 // sent is a task that is out.
@@ -83,19 +87,49 @@ type sent struct {
 
 // feed takes tasks from specs as slots become free. The error says why one of them cannot be sent.
 func (r *runner) feed(ctx context.Context, specs iter.Seq[*pb.TaskSpec]) error {
-	defer close(r.source)
+	defer r.endSource()
 	for spec := range specs {
 		if err := sendable(spec); err != nil {
 			return &RefusedError{Code: codes.InvalidArgument, Message: err.Error(), RequestID: rpc.RequestID(ctx)}
 		}
-		select {
-		case r.slots <- struct{}{}:
-			r.source <- spec // has room for as many as there are slots
-		case <-ctx.Done():
-			return nil
+		for !r.enter(spec) {
+			select {
+			case <-r.freed:
+			case <-ctx.Done():
+				return nil
+			}
 		}
 	}
 	return nil
+}
+
+// enter puts a task into the source, if one more may be out.
+func (r *runner) enter(spec *pb.TaskSpec) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.free == 0 {
+		return false
+	}
+	r.free--
+	r.source = append(r.source, spec)
+	signal(r.fed)
+	return true
+}
+
+// endSource says that nothing more comes to the source.
+func (r *runner) endSource() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = true
+	signal(r.fed)
+}
+
+// signal puts a token into a channel that holds one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
 
 // session runs the tasks over one stream, until all have ended or the stream breaks.
@@ -130,7 +164,7 @@ func (r *runner) session(ctx context.Context, talk *conversation) (Failure, erro
 func (r *runner) done() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.drained && r.flight.Len() == 0
+	return r.ended && len(r.source) == 0 && r.flight.Len() == 0
 }
 
 // receive takes an answer and yields what has ended. It returns false when the caller has enough.
@@ -149,12 +183,13 @@ func (r *runner) receive(ctx context.Context, resp *pb.RunTasksResponse) bool {
 			ended = append(ended, Finished{Spec: s.spec, Sent: s.at, Task: task})
 		}
 	}
+	r.free += len(ended) // while these are yielded, the next may go
 	r.mu.Unlock()
+	signal(r.freed)
 	for _, f := range ended {
 		if r.stopped = !r.yield(f, nil); r.stopped {
 			return false
 		}
-		<-r.slots
 	}
 	return true
 }
@@ -176,47 +211,45 @@ func (r *runner) send(ctx context.Context, stream pb.Dispatcher_RunTasksClient) 
 			}
 			batch = batch[n:]
 		}
+		var last bool
+		if batch, last = r.takeOff(); last {
+			_ = stream.CloseSend() // always nil
+			return
+		}
+		if len(batch) > 0 {
+			continue
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case spec, ok := <-r.source:
-			if !ok {
-				r.mu.Lock()
-				r.drained = true
-				r.mu.Unlock()
-				_ = stream.CloseSend() // always nil
-				return
-			}
-			batch = r.takeOff(spec)
+		case <-r.fed:
+			runtime.Gosched() // let feed go on: the more tasks a message carries, the less each costs
 		}
 	}
 }
 
-// takeOff brings a task, and those that wait behind it, into flight.
-func (r *runner) takeOff(spec *pb.TaskSpec) (batch []*pb.RunTask) {
+// takeOff brings what is in the source into flight. Last says that there is nothing, and never will be.
+func (r *runner) takeOff() (batch []*pb.RunTask, last bool) {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for {
+	if len(r.source) == 0 {
+		return nil, r.ended
+	}
+	made := make([]pb.RunTask, len(r.source))
+	batch = make([]*pb.RunTask, len(r.source))
+	for i, spec := range r.source {
 		spec = copyWithKey(spec, spec.GetIdempotencyKey())
 		ref := r.flight.Add(sent{spec, now})
 		if spec.IdempotencyKey == "" {
 			spec.IdempotencyKey = r.keys + strconv.FormatUint(ref, 10)
 		}
-		batch = append(batch, &pb.RunTask{Ref: ref, Spec: spec})
-		if len(batch) == maxBatch {
-			return batch
-		}
-		select {
-		case next, ok := <-r.source:
-			if !ok {
-				return batch // send finds the source closed next time
-			}
-			spec = next
-		default:
-			return batch
-		}
+		batch[i] = &made[i]
+		batch[i].Ref, batch[i].Spec = ref, spec
 	}
+	clear(r.source)
+	r.source = r.source[:0]
+	return batch, false
 }
 
 // batchLen returns how many of the tasks fit into one message.

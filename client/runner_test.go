@@ -93,6 +93,57 @@ func TestRunAllHasNoMoreOutThanItMay(t *testing.T) {
 	})
 }
 
+// TestWhatEndedMayDecideWhatComesNext: a loop that hands each next task to the iterator itself, and waits until that has
+// taken it, does not wait for ever. What is yielded is not out any more.
+func TestWhatEndedMayDecideWhatComesNext(t *testing.T) {
+	inGrid(t, func(t *testing.T, w *world, c *client.Client) {
+		const inFlight, n = 4, 20
+		w.grid.Hold()
+		w.others.Go(func() { // so that all that are out end at once
+			w.grid.WaitForTasks(inFlight)
+			w.grid.Release()
+		})
+		next := make(chan *pb.TaskSpec)
+		given := inFlight
+		specs := func(yield func(*pb.TaskSpec) bool) {
+			for i := range inFlight {
+				if !yield(spec(fmt.Sprint(i))) {
+					return
+				}
+			}
+			for s := range next {
+				if !yield(s) {
+					return
+				}
+			}
+		}
+		ended := 0
+		for _, err := range c.RunAll(t.Context(), inFlight, specs) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ended++; given < n {
+				next <- spec(fmt.Sprint(given))
+				if given++; given == n {
+					close(next)
+				}
+			}
+		}
+		if ended != n {
+			t.Errorf("%d tasks ended, want %d", ended, n)
+		}
+	})
+}
+
+func TestNoTasksAtAllAreSoonDone(t *testing.T) {
+	inGrid(t, func(t *testing.T, w *world, c *client.Client) {
+		w.leader.CutStreamsAfter(1)
+		for f, err := range c.RunAll(t.Context(), 4, numbered(0)) {
+			t.Errorf("yielded %v, %v; want nothing", f, err)
+		}
+	})
+}
+
 func TestRunAllYieldsARefusalAndGoesOn(t *testing.T) {
 	inGrid(t, func(t *testing.T, w *world, c *client.Client) {
 		var refused, done int
