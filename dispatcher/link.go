@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -177,6 +178,7 @@ func (d *Dispatcher) sendOut(ctx context.Context, stream pb.WorkerService_Proces
 		case <-ctx.Done():
 			return
 		case <-l.wake:
+			runtime.Gosched() // what is about to be handed over too goes in the same message
 		}
 		messages = messages[:0]
 		d.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -177,6 +178,7 @@ func (r *runStream) tell(ctx context.Context, stream pb.Dispatcher_RunTasksServe
 		}
 		select {
 		case <-r.waiter.wake:
+			runtime.Gosched() // acknowledgements come a moment after the ends that came with them, and go in the same message
 		case <-ctx.Done():
 			return status.FromContextError(ctx.Err()).Err()
 		}

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"time"
 
@@ -152,6 +153,7 @@ func (j *Journal) send(ctx context.Context, s *session, flights chan<- flight) {
 			case <-ctx.Done():
 				return
 			case <-s.wake:
+				runtime.Gosched() // whoever is about to propose does so first: the fuller an entry, the less a record costs
 			}
 			continue
 		}

@@ -58,7 +58,7 @@ var list = []mutant{
 	},
 	{
 		name:  "the dispatch loop sleeps when a worker is not ready",
-		edits: []edit{{"dispatcher/link.go", "		case <-l.wake:\n		}\n", "		case <-l.wake:\n		}\n		time.Sleep(time.Second)\n"}},
+		edits: []edit{{"dispatcher/link.go", "		case <-l.wake:\n", "		case <-l.wake:\n			time.Sleep(time.Second)\n"}},
 		in:    "./tests/virtual", tests: []string{"TestAHungWorkerHoldsUpNoOtherType"},
 	},
 	{
