@@ -33,7 +33,7 @@ check: ## within a minute: format, vet, build, the tests that start no processes
 
 .PHONY: test
 test: ## all tests with the race detector; the process tests start the built binary
-	go test -race -timeout 20m $(TESTFLAGS) ./...
+	go test -race -timeout 20m $(TESTFLAGS) ./tests/virtual ./tests/process ./... # what takes longest begins first
 
 .PHONY: repeat
 repeat: ## all tests RUNS=200 times beside CPU load, for FOR=1h; the count goes on where it was (RUNS=200 FOR=0: to the end)

@@ -73,37 +73,30 @@ func repeat(ctx context.Context, dir string, runs, load, parallel int, patterns 
 	fmt.Printf("%d packages; each has passed at least %d times\n", len(tests), counts.least())
 
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var group sync.WaitGroup
+	var busy, running sync.WaitGroup
 	for range load {
-		group.Go(func() {
+		busy.Go(func() {
 			for ctx.Err() == nil {
 			}
 		})
 	}
 	began := time.Now()
 	for range parallel {
-		group.Go(func() {
-			for ctx.Err() == nil {
-				t := counts.next(runs)
-				if t == nil {
-					return
-				}
+		running.Go(func() {
+			for t := counts.next(runs); t != nil && ctx.Err() == nil; t = counts.next(runs) {
 				took, err := t.run(ctx, dir)
 				if ctx.Err() != nil { // whatever it says, it was not let run to its end
 					return
 				}
-				if err := counts.ran(t, err == nil, took); err != nil {
-					cancel(err)
-				}
-				if err != nil {
+				if err := errors.Join(err, counts.ran(t, err == nil, took)); err != nil {
 					cancel(err)
 				}
 			}
-			cancel(nil) // the load ends too
 		})
 	}
-	group.Wait()
+	running.Wait()
+	cancel(nil)
+	busy.Wait()
 	counts.print(os.Stdout)
 	fmt.Printf("%d full runs of %d packages without a failure, of %d; this time %v\n", counts.least(), len(tests), runs, time.Since(began).Round(time.Second))
 	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {

@@ -91,13 +91,14 @@ func TestWhenLeadershipIsLostEveryStreamThatWaitsEndsSo(t *testing.T) {
 		api := c.replicas[leader].API()
 		ends := map[string]chan error{}
 		hang := func(name string, stream interface{ recv() error }) {
-			ends[name] = make(chan error, 1)
+			end := make(chan error, 1)
+			ends[name] = end
 			go func() {
 				var err error
 				for err == nil {
 					err = stream.recv()
 				}
-				ends[name] <- err
+				end <- err
 			}()
 		}
 		wait, err := api.WaitTasks(t.Context(), &pb.WaitTasksRequest{Ids: []uint64{id}})
