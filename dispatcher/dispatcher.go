@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -213,25 +214,39 @@ func signal(c chan struct{}) {
 // replica is the Dispatcher as the journal sees it.
 type replica Dispatcher
 
+// applyAtOnce is how many records are applied before the lock is let go: some 0.3 ms. What others do meanwhile, a worker's
+// outcome of another type for instance, does not wait for the rest of a large entry.
+const applyAtOnce = 128
+
 // Apply implements journal.StateMachine: records are durable and become true here.
 func (r *replica) Apply(records [][]byte) []any {
 	d := (*Dispatcher)(r)
+	results := make([]any, len(records))
+	for rest := results; len(rest) > 0; runtime.Gosched() {
+		n := min(applyAtOnce, len(rest))
+		d.apply(records[:n], rest[:n])
+		records, rest = records[n:], rest[n:]
+	}
+	return results
+}
+
+// apply applies some of the records of an entry.
+func (d *Dispatcher) apply(records [][]byte, results []any) {
 	d.mu.Lock()
 	defer d.unlock()
 	if d.broken != nil {
-		return make([]any, len(records))
+		return
 	}
 	if d.scheduler != nil {
 		d.begin()
 	}
-	results := make([]any, len(records))
 	for i, rec := range records {
 		result, err := d.machine.Apply(rec)
 		if err != nil {
 			d.broken = fmt.Errorf("dispatcher: a record of the journal cannot be applied: %w", err)
 			d.stepDown()
 			signal(d.changed)
-			return results
+			return
 		}
 		results[i] = result
 	}
@@ -239,7 +254,6 @@ func (r *replica) Apply(records [][]byte) []any {
 		d.passOn()
 	}
 	d.news.tell()
-	return results
 }
 
 // Snapshot implements journal.StateMachine.

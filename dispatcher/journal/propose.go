@@ -18,7 +18,7 @@ var (
 
 // entryBytes is how large an entry grows by records of several calls. It bounds what is written at once, and with it
 // how long a small call waits behind others.
-const entryBytes = 1 << 20
+const entryBytes = 128 << 10
 
 // Done takes the outcome of a Propose: the results of its records, nil when there are none, or an error.
 type Done func(results []any, err error)
