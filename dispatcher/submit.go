@@ -126,13 +126,17 @@ func (d *Dispatcher) admit(subs []*submission) (accepted []*submission, bytes in
 	}
 	live, liveBytes := d.machine.Live()
 	live, liveBytes = live+d.reserved, liveBytes+d.reservedB
+	known := "" // the known types, listed once for all that are refused
 	for _, s := range subs {
 		size := int64(len(s.spec.Payload))
 		switch {
 		case s.result != nil:
 			continue
 		case !d.machine.Known(s.spec.Type):
-			s.refuse(codes.FailedPrecondition, "type: %q: no worker has ever registered it; known types: %s", s.spec.Type, d.knownTypes())
+			if known == "" {
+				known = d.knownTypes()
+			}
+			s.refuse(codes.FailedPrecondition, "type: %q: no worker has ever registered it; known types: %s", s.spec.Type, known)
 			continue
 		case s.spec.Key != "" && d.machine.HasKey(s.spec.Key): // no new task: needs no room
 		case live+len(accepted) >= d.cfg.MaxLive:
