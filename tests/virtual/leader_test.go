@@ -186,7 +186,9 @@ func TestAKilledLeaderIsSucceededAndNothingIsLostOrRunTwice(t *testing.T) {
 		for range 20 {
 			ids = append(ids, c.Submit("wait", "5"))
 		}
-		c.AwaitState(ids[0], pb.TaskState_TASK_STATE_PROCESSING)
+		for _, id := range ids { // what was not known to a majority yet is handed over again
+			c.AwaitState(id, pb.TaskState_TASK_STATE_PROCESSING)
+		}
 		c.kill(leader)
 		for id, task := range c.Wait(ids...) {
 			if task.State != pb.TaskState_TASK_STATE_COMPLETED || task.Attempts != 1 || task.Redeliveries != 0 {
