@@ -2,6 +2,7 @@ package monitoring
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -78,7 +79,7 @@ func (f *follower) follow(ctx context.Context, take func(news) error) (broken, e
 	}
 	for {
 		resp, err := stream.Recv()
-		if err == io.EOF && f.toNewest {
+		if f.toNewest && errors.Is(err, io.EOF) {
 			return nil, nil
 		}
 		if err != nil {

@@ -19,7 +19,7 @@ func TestASignalThatComesTwiceAtOnceIsOne(t *testing.T) {
 		if synctest.Wait(); stopped.Load() {
 			t.Errorf("%v after the first signal a second one would end the process", SameSignal-1)
 		}
-		time.Sleep(1)
+		time.Sleep(1 * time.Nanosecond)
 		if synctest.Wait(); !stopped.Load() {
 			t.Errorf("%v after the first signal a second one would not end the process", SameSignal)
 		}
