@@ -189,7 +189,6 @@ func TestEveryPodIsConfinedProbedAndBounded(t *testing.T) {
 type service struct {
 	Image           string
 	Command         []string
-	Profiles        []string
 	Environment     map[string]string
 	StopGracePeriod string `json:"stop_grace_period"`
 	Healthcheck     struct {
@@ -223,8 +222,8 @@ func TestTheManifestsSayTheSameAsCompose(t *testing.T) {
 			continue
 		}
 		replicas := 0
-		for other, is := range compose.Services {
-			if kindOf(other) == name && !slices.Contains(is.Profiles, "single") {
+		for other := range compose.Services {
+			if kindOf(other) == name {
 				replicas++
 			}
 		}
