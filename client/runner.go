@@ -28,7 +28,8 @@ type Finished struct {
 }
 
 // RunAll submits tasks over one stream and yields each once when it has ended or was refused, in the order of their ends.
-// At most inFlight (1 to MaxInFlight) are out at a time. It is the way to run many tasks fast. A broken stream is resumed
+// At most inFlight (1 to MaxInFlight) are out at a time; those that have ended are not, though they may not be yielded yet.
+// It is the way to run many tasks fast. A broken stream is resumed
 // without losing a task and without running one twice. An error ends it; a task that cannot be sent at all, because it is
 // no valid UTF-8, is one.
 //

@@ -85,7 +85,8 @@ func (s *Scheduler) handOverOne(q *queue) bool {
 
 // A message to a worker costs both sides together about messageCost of processor time. So a worker that does several tasks
 // of a type in no longer than that gets as many of them with one choice, if so many wait: at most a handful, so that work
-// is spread all the same. The other strategies give to each worker in turn, or at random, task by task.
+// is spread all the same. Where no more than a handful of workers are ready, they are spread one by one: messages to few
+// workers are full without it. The other strategies give to each worker in turn, or at random, task by task.
 const (
 	messageCost = 100 * time.Microsecond
 	handful     = 16
@@ -94,7 +95,7 @@ const (
 // choose notes that a worker was chosen, and how many more tasks of the queue it may get.
 func (s *Scheduler) choose(p *place) {
 	p.queue.last, p.queue.more = p, 0
-	if s.cfg.Strategy == LeastLoaded && p.short() {
+	if s.cfg.Strategy == LeastLoaded && p.short() && p.queue.ready.Len() > handful {
 		p.queue.more = max(0, min(handful, int(messageCost/p.typical))-1)
 	}
 }

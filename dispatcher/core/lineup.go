@@ -159,7 +159,7 @@ func (s *Scheduler) lineUp() {
 				continue
 			}
 			p.queue.ready.leave(p)
-			if w.assigned() < w.limitAlone(p) {
+			if held := w.assigned(); held >= w.info.Capacity && held < w.limitAlone(p) { // not ready for that reason only
 				s.cramp(w)
 			}
 		}

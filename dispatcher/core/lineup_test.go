@@ -203,3 +203,32 @@ func TestTheChoiceIsThatOfAScanOfAllWorkers(t *testing.T) {
 		})
 	}
 }
+
+func TestWorkersThatLeftAreForgottenThoughNobodyIsChosen(t *testing.T) {
+	l := newLeader(t)
+	for i := range 100 {
+		l.s.SetWorker(WorkerInfo{ID: "w", LeaseID: fmt.Sprint("lease", i), Types: []string{"hash"}, Capacity: 1, State: WorkerActive})
+		l.s.Flush()
+		l.s.Tick()
+		l.s.Take()
+	}
+	if kept := len(l.s.stale) + len(l.s.cramped); kept > 1 {
+		t.Errorf("%d workers are kept on an idle grid, after one was started 100 times", kept)
+	}
+}
+
+func TestOnlyWorkersWithoutRoomForTwoTypesAreLookedAtAgainWhenOneOfThemWaitsNoMore(t *testing.T) {
+	l := newLeader(t)
+	for i := range 10 {
+		l.s.SetWorker(WorkerInfo{ID: fmt.Sprint("away", i), LeaseID: "x", Types: []string{"hash"}, Capacity: 1, State: WorkerOffline})
+	}
+	good := l.worker("good", 1, "hash")
+	l.submit(Spec{})
+	good.one()
+	l.submit(Spec{})
+	for _, w := range l.s.cramped {
+		if w.info.State == WorkerOffline {
+			t.Errorf("%s is looked at with each task, and is OFFLINE", w.info.ID)
+		}
+	}
+}

@@ -192,6 +192,7 @@ func (s *Scheduler) nurse() {
 		}
 	}
 	clear(unwell[len(s.unwell):])
+	s.lineUp() // those that left are forgotten, though nobody is chosen
 }
 
 // overdue ends an attempt whose timer has run out.

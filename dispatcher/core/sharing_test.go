@@ -103,21 +103,19 @@ func TestOnlyShortTasksAreHandedOverAhead(t *testing.T) {
 func TestShortTasksAreHandedOverByTheHandful(t *testing.T) {
 	for _, tt := range []struct {
 		strategy Strategy
+		workers  int
 		elapsed  time.Duration
 		want     string // who gets ten tasks that come at once
 	}{
-		{LeastLoaded, time.Millisecond, "abab"},            // not short: only as many as there are slots
-		{LeastLoaded, 60 * time.Microsecond, "ababababab"}, // as long as a message
-		{LeastLoaded, 30 * time.Microsecond, "aaabbbaaab"},
-		{LeastLoaded, time.Microsecond, "aaaaaaaaaa"},
-		{RoundRobin, time.Microsecond, "ababababab"},
+		{LeastLoaded, 20, 60 * time.Microsecond, "abcdefghij"}, // as long as a message
+		{LeastLoaded, 20, 30 * time.Microsecond, "aaabbbcccd"},
+		{LeastLoaded, 20, time.Microsecond, "aaaaaaaaaa"},
+		{RoundRobin, 20, time.Microsecond, "abcdefghij"},
+		{LeastLoaded, 2, time.Microsecond, "ababababab"}, // few workers: one by one
+		{LeastLoaded, 2, time.Millisecond, "abab"},       // not short: only as many as there are slots
 	} {
 		l := newLeader(t, func(c *Config) { c.Strategy = tt.strategy })
-		workers := []*fakeWorker{l.worker("a", 2, "hash"), l.worker("b", 2, "hash")}
-		for _, w := range workers {
-			w.hello(256, nil, nil)
-			warm(w, "hash", tt.elapsed)
-		}
+		workers := manyWorkers(l, tt.workers, tt.elapsed)
 		first := l.m.LastID() + 1
 		for range 10 {
 			l.propose(&Submit{At: At(l.now), Spec: complete(l, Spec{})})
@@ -130,25 +128,34 @@ func TestShortTasksAreHandedOverByTheHandful(t *testing.T) {
 			}
 		}
 		if got := strings.Trim(string(got), "."); got != tt.want {
-			t.Errorf("%v, tasks of %v: went to %s, want %s", tt.strategy, tt.elapsed, got, tt.want)
+			t.Errorf("%v, %d workers, tasks of %v: went to %s, want %s", tt.strategy, tt.workers, tt.elapsed, got, tt.want)
 		}
 	}
 }
 
+// manyWorkers returns workers called a, b, c …, of which each has done tasks that took so long.
+func manyWorkers(l *leader, n int, elapsed time.Duration) (workers []*fakeWorker) {
+	for i := range n {
+		w := l.worker(string(rune('a'+i)), 2, "hash")
+		w.hello(256, nil, nil)
+		workers = append(workers, w)
+	}
+	for _, w := range workers {
+		warm(w, "hash", elapsed)
+	}
+	return workers
+}
+
 func TestNoMoreThanAHandfulGoesToOneWorkerAtATime(t *testing.T) {
 	l := newLeader(t)
-	workers := []*fakeWorker{l.worker("a", 2, "hash"), l.worker("b", 2, "hash"), l.worker("c", 2, "hash")}
-	for _, w := range workers {
-		w.hello(256, nil, nil)
-		warm(w, "hash", time.Microsecond)
-	}
-	for range 3 * handful {
+	workers := manyWorkers(l, 20, time.Microsecond)
+	for range len(workers) * handful {
 		l.propose(&Submit{At: At(l.now), Spec: complete(l, Spec{})})
 	}
 	l.commit()
 	for _, w := range workers {
 		if got := len(w.heard(Assign)); got != handful {
-			t.Errorf("worker %s got %d of %d tasks, want %d", w.info.ID, got, 3*handful, handful)
+			t.Errorf("worker %s got %d of %d tasks, want %d", w.info.ID, got, len(workers)*handful, handful)
 		}
 	}
 }
@@ -163,12 +170,10 @@ func TestARetryPrefersAnotherWorkerThanTheOneWhoseHandfulItWouldBeIn(t *testing.
 	id := l.submit(Spec{})
 	first := a.one()
 	a.do(func() { a.answer(first, EndRetryable, "no luck", time.Microsecond) })
-	warm(b, "hash", time.Microsecond) // so that it is a's turn
-	l.propose(&Submit{At: At(l.now), Spec: complete(l, Spec{})}, &Requeue{At: At(l.now), Task: id, Token: first.Token})
+	q := l.s.queue("hash")
+	q.last, q.more = l.s.workers["a"].place(q), handful // as with many workers
+	l.propose(&Requeue{At: At(l.now), Task: id, Token: first.Token})
 	l.commit()
-	if got := a.one(); got.Task == id {
-		t.Error("the worker that failed it got it again")
-	}
 	if got := b.one(); got.Task != id {
 		t.Errorf("the other worker got task %d, want %d", got.Task, id)
 	}

@@ -20,6 +20,12 @@ var (
 // how long a small call waits behind others.
 const entryBytes = 128 << 10
 
+// Few records, of large payloads, share a sync all the same: below entryRecords an entry grows to largeEntryBytes.
+const (
+	entryRecords    = 32
+	largeEntryBytes = 1 << 20
+)
+
 // Done takes the outcome of a Propose: the results of its records, nil when there are none, or an error.
 type Done func(results []any, err error)
 
@@ -100,8 +106,15 @@ func (j *Journal) propose(records [][]byte, done Done, hurry bool) error {
 
 // open returns the batch that takes size more bytes. The journal's lock is held.
 func (s *session) open(size int) *batch {
-	if n := len(s.waiting); n > 0 && len(s.waiting[n-1].entry)+size <= entryBytes {
-		return s.waiting[n-1]
+	if n := len(s.waiting); n > 0 {
+		newest := s.waiting[n-1]
+		limit := entryBytes
+		if newest.records < entryRecords {
+			limit = largeEntryBytes
+		}
+		if len(newest.entry)+size <= limit {
+			return newest
+		}
 	}
 	b := &batch{
 		entry: newEntryOf(s.format, entryHeader{kind: kindRecords, session: s.id, number: s.number}, max(size, min(s.lastSize, entryBytes))),

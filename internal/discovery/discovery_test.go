@@ -111,6 +111,24 @@ func TestTheConnectionMovesToAHigherTermByItself(t *testing.T) {
 	})
 }
 
+// A grid that was started anew counts its terms from the beginning; then its leader changes.
+func TestNobodyGoesBackToTheLeaderOfAFormerGrid(t *testing.T) {
+	inWorld(t, both, func(t *testing.T, w *world) {
+		w.a.Announce("d1", d1, 50)
+		w.wantAnswer(t, "first", "in term 50")
+		w.a.Forget()
+		w.a.Announce("d2", d2, 1)
+		time.Sleep(12 * time.Second)
+		w.wantAnswer(t, "second", "12 s after the new grid began")
+		w.a.Announce("d2", d2, 2)
+		synctest.Wait()
+		for range 60 {
+			w.wantAnswer(t, "second", "in its term 2")
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+}
+
 func TestNameServicesThatCannotBeWatchedAreAskedEachSecond(t *testing.T) {
 	inWorld(t, both, func(t *testing.T, w *world) {
 		w.a.Old()

@@ -126,6 +126,7 @@ func (s *search) run(ctx context.Context) {
 					pace.moved()
 				}
 			}
+			latest = Instance{} // a grid that is started anew counts its terms from the beginning
 		case <-s.again:
 			pace.broken(time.Now())
 			s.choice.broken()
@@ -182,13 +183,13 @@ func (s *search) tell(v view) (moved bool) {
 		return false
 	}
 	s.told = v.where
-	s.finder.calls.moved()
 	var addresses []resolver.Address
 	for _, address := range v.where {
 		addresses = append(addresses, resolver.Address{Addr: address})
 	}
 	// The error says that the balancer refuses the addresses; pick_first takes any.
 	_ = s.cc.UpdateState(resolver.State{Addresses: addresses})
+	s.finder.calls.moved() // now: a call that begins before it may still go where the calls went
 	s.finder.moved.tell()
 	return true
 }
