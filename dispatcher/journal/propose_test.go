@@ -99,15 +99,43 @@ func TestAFullEntryIsSentAhead(t *testing.T) {
 		j.lead()
 		log.setTakes(10 * time.Millisecond)
 		for range 3 {
-			if err := j.Propose([][]byte{make([]byte, entryBytes)}, nil); err != nil {
+			if err := j.Propose([][]byte{make([]byte, largeEntryBytes)}, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
 		synctest.Wait()
-		if pending := j.Status().PendingBytes; pending < entryBytes || pending >= 2*entryBytes {
+		if pending := j.Status().PendingBytes; pending < largeEntryBytes || pending >= 2*largeEntryBytes {
 			t.Errorf("%d bytes are pending, want one entry: %d of three are with raft", pending, maxInFlight)
 		}
 	})
+}
+
+// Many small records end an entry at entryBytes; few large ones share one beyond that.
+func TestAnEntryOfManyRecordsEndsEarlierThanOneOfFew(t *testing.T) {
+	for records, want := range map[int]int{2 * entryRecords: 2, 4: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg, log := inMemory()
+			j := start(t, cfg, new(book))
+			j.lead()
+			log.setTakes(10 * time.Millisecond)
+			before := j.Status().LastIndex
+			for range maxInFlight { // the others gather behind these
+				if err := j.Propose([][]byte{make([]byte, aheadBytes)}, nil); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+			}
+			for range records {
+				if err := j.Propose([][]byte{make([]byte, 2*entryBytes/records-100)}, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(time.Second)
+			if got := int(j.Status().LastIndex-before) - maxInFlight; got != want {
+				t.Errorf("%d records of %d bytes together became %d entries, want %d", records, 2*entryBytes, got, want)
+			}
+		})
+	}
 }
 
 func TestPendingBytesAreBounded(t *testing.T) {
