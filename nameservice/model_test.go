@@ -125,7 +125,7 @@ func (m *model) heartbeat(t *rapid.T) {
 func (m *model) drain(t *rapid.T) {
 	id, draining := modelIDs.Draw(t, "id"), rapid.Bool().Draw(t, "draining")
 	w := m.workers[id]
-	if err := m.registry.SetDraining(m.now, id, draining); (err == nil) != (w != nil) {
+	if err := m.registry.SetDraining(m.now, id, "", draining); (err == nil) != (w != nil) {
 		t.Fatalf("drain %s: got %v", id, err)
 	}
 	if w != nil {

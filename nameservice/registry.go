@@ -167,12 +167,16 @@ func (r *Registry) Heartbeat(now time.Time, lease, id string, running uint32, lo
 	return e.State, nil
 }
 
-// SetDraining asks a worker to drain, or takes the wish back. Error: ErrUnknownWorker.
-func (r *Registry) SetDraining(now time.Time, id string, draining bool) error {
+// SetDraining asks a worker to drain, or takes the wish back; if a lease is given, only while the worker has that one.
+// Errors: ErrUnknownWorker, ErrUnknownLease.
+func (r *Registry) SetDraining(now time.Time, id, lease string, draining bool) error {
 	r.Advance(now)
 	e := r.workers[id]
 	if e == nil {
 		return fmt.Errorf("%w: %s", ErrUnknownWorker, shorten(id))
+	}
+	if lease != "" && e.Lease != lease {
+		return fmt.Errorf("%w of worker %s: another process has taken its place", ErrUnknownLease, shorten(id))
 	}
 	e.draining = draining
 	if e.queue == &r.alive {

@@ -106,7 +106,7 @@ func TestWorkerBringsItsLease(t *testing.T) {
 func TestRegisteringAgainUnderTheOwnLeaseGoesOn(t *testing.T) {
 	r := newRegistry()
 	lease := register(t, r, at(0), "a", "hash")
-	if err := r.SetDraining(at(0), "a", true); err != nil {
+	if err := r.SetDraining(at(0), "a", "", true); err != nil {
 		t.Fatal(err)
 	}
 	version := r.Version()
@@ -131,7 +131,7 @@ func TestRegisteringAgainUnderTheOwnLeaseGoesOn(t *testing.T) {
 func TestDrainingIsKeptThroughSilence(t *testing.T) {
 	r := newRegistry()
 	register(t, r, at(0), "a", "hash")
-	if err := r.SetDraining(at(0), "a", true); err != nil {
+	if err := r.SetDraining(at(0), "a", "", true); err != nil {
 		t.Fatal(err)
 	}
 	if got := r.Lookup(at(0), "hash", false); len(got) != 0 {
@@ -143,14 +143,36 @@ func TestDrainingIsKeptThroughSilence(t *testing.T) {
 	if got := heartbeat(t, r, at(5*time.Second), "a"); got != nameservice.Draining {
 		t.Errorf("revived: got %v, want draining", got)
 	}
-	if err := r.SetDraining(at(5*time.Second), "a", false); err != nil {
+	if err := r.SetDraining(at(5*time.Second), "a", "", false); err != nil {
 		t.Fatal(err)
 	}
 	if got := heartbeat(t, r, at(5*time.Second), "a"); got != nameservice.Active {
 		t.Errorf("no longer draining: got %v, want active", got)
 	}
-	if err := r.SetDraining(at(5*time.Second), "nobody", true); !errors.Is(err, nameservice.ErrUnknownWorker) {
+	if err := r.SetDraining(at(5*time.Second), "nobody", "", true); !errors.Is(err, nameservice.ErrUnknownWorker) {
 		t.Errorf("drain an unknown worker: got %v, want ErrUnknownWorker", err)
+	}
+}
+
+// What a worker said before it was killed may arrive after it was started again.
+func TestADrainingProcessDoesNotMarkTheOneAfterIt(t *testing.T) {
+	r := newRegistry()
+	former := register(t, r, at(0), "a", "hash")
+	const lease = "theoneafterit"
+	if _, err := r.Register(at(time.Second), nameservice.Application{Registration: describe("a", "hash"), Lease: lease}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.SetDraining(at(time.Second), "a", former, true); !errors.Is(err, nameservice.ErrUnknownLease) {
+		t.Errorf("the former process drains: got %v, want ErrUnknownLease", err)
+	}
+	if got := states(r, at(time.Second), "hash")["a"]; got != "active" {
+		t.Errorf("the one after it: got %s, want active", got)
+	}
+	if err := r.SetDraining(at(time.Second), "a", lease, true); err != nil {
+		t.Fatal(err)
+	}
+	if got := states(r, at(time.Second), "hash")["a"]; got != "draining" {
+		t.Errorf("it drains itself: got %s, want draining", got)
 	}
 }
 

@@ -178,7 +178,7 @@ func (s *Server) SetDraining(ctx context.Context, req *pb.SetDrainingRequest) (*
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	s.ask(func(r *Registry, now time.Time) { err = r.SetDraining(now, req.WorkerId, req.Draining) })
+	s.ask(func(r *Registry, now time.Time) { err = r.SetDraining(now, req.WorkerId, req.LeaseId, req.Draining) })
 	if err != nil {
 		return nil, toStatus(err)
 	}

@@ -95,8 +95,8 @@ func (n *nameServices) current() []string {
 }
 
 // drain marks the worker at all name services, and returns when each has answered, or has not in time.
-func (n *nameServices) drain(ctx context.Context, workerID string) {
-	n.each(ctx, "drain", func(ctx context.Context, r *registration) error { return r.drain(ctx, workerID) })
+func (n *nameServices) drain(ctx context.Context, workerID, leaseID string) {
+	n.each(ctx, "drain", func(ctx context.Context, r *registration) error { return r.drain(ctx, workerID, leaseID) })
 }
 
 // leave ends the lease at all name services. Call it after run has returned, or it may be begun anew.

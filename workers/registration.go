@@ -145,7 +145,7 @@ func (r *registration) heartbeat(ctx context.Context) error {
 	r.draining = drains // a name service that starts empty is told of it again
 	r.mu.Unlock()
 	if request.Draining && !drains { // it did not hear, or the registration was under way at that moment
-		return r.drain(ctx, request.WorkerId)
+		return r.drain(ctx, request.WorkerId, request.LeaseId)
 	}
 	return nil
 }
@@ -176,8 +176,8 @@ func refused(err error) bool {
 }
 
 // drain marks the worker as one that gets nothing new.
-func (r *registration) drain(ctx context.Context, workerID string) error {
-	_, err := r.client.SetDraining(ctx, &pb.SetDrainingRequest{WorkerId: workerID, Draining: true})
+func (r *registration) drain(ctx context.Context, workerID, leaseID string) error {
+	_, err := r.client.SetDraining(ctx, &pb.SetDrainingRequest{WorkerId: workerID, LeaseId: leaseID, Draining: true})
 	return err
 }
 

@@ -138,7 +138,7 @@ func (w *Worker) drain(ctx context.Context) {
 	w.mu.Unlock()
 	w.log.Info("draining", "grace", w.cfg.DrainGrace)
 	w.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
-	w.names.drain(ctx, w.cfg.ID)
+	w.names.drain(ctx, w.cfg.ID, w.leaseID)
 	if within(w.engine.drain(), w.cfg.DrainGrace) {
 		w.log.Info("drained: every attempt is finished")
 		return

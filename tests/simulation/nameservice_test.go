@@ -79,8 +79,8 @@ func (n *nameService) heartbeat(lease, id string) (state nameservice.State, know
 	return state, err == nil
 }
 
-func (n *nameService) setDraining(id string) {
-	_ = n.registry.SetDraining(n.clock(), id, true) // one it does not know needs no draining
+func (n *nameService) setDraining(id, lease string) {
+	_ = n.registry.SetDraining(n.clock(), id, lease, true) // one it does not know needs no draining
 	n.publish()
 }
 

@@ -113,8 +113,9 @@ func (wk *worker) heartbeat(ns *nameService) {
 }
 
 func (wk *worker) askToDrain(ns *nameService) {
+	lease := wk.lease
 	wk.network.call(wk.process, ns.process, callTimeout, func() func() {
-		ns.setDraining(wk.id)
+		ns.setDraining(wk.id, lease)
 		return func() {}
 	}, func(client.Failure) {})
 }

@@ -529,7 +529,10 @@ type SetDrainingRequest struct {
 	// Which worker. Required.
 	WorkerId string `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
 	// True: gets nothing new. False: takes part again.
-	Draining      bool `protobuf:"varint,2,opt,name=draining,proto3" json:"draining,omitempty"`
+	Draining bool `protobuf:"varint,2,opt,name=draining,proto3" json:"draining,omitempty"`
+	// Only if the worker still has this lease: what a process said of itself does not count for the one after it. Empty:
+	// whoever it is.
+	LeaseId       string `protobuf:"bytes,3,opt,name=lease_id,json=leaseId,proto3" json:"lease_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -576,6 +579,13 @@ func (x *SetDrainingRequest) GetDraining() bool {
 		return x.Draining
 	}
 	return false
+}
+
+func (x *SetDrainingRequest) GetLeaseId() string {
+	if x != nil {
+		return x.LeaseId
+	}
+	return ""
 }
 
 // SetDrainingResponse answers SetDraining.
@@ -1540,10 +1550,11 @@ const file_taskgrid_v1_nameservice_proto_rawDesc = "" +
 	"\arunning\x18\x03 \x01(\rR\arunning\x12\x12\n" +
 	"\x04load\x18\x04 \x01(\x02R\x04load\"C\n" +
 	"\x11HeartbeatResponse\x12.\n" +
-	"\x05state\x18\x01 \x01(\x0e2\x18.taskgrid.v1.WorkerStateR\x05state\"M\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x18.taskgrid.v1.WorkerStateR\x05state\"h\n" +
 	"\x12SetDrainingRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x1a\n" +
-	"\bdraining\x18\x02 \x01(\bR\bdraining\"\x15\n" +
+	"\bdraining\x18\x02 \x01(\bR\bdraining\x12\x19\n" +
+	"\blease_id\x18\x03 \x01(\tR\aleaseId\"\x15\n" +
 	"\x13SetDrainingResponse\"4\n" +
 	"\x17DeregisterWorkerRequest\x12\x19\n" +
 	"\blease_id\x18\x01 \x01(\tR\aleaseId\"\x1a\n" +

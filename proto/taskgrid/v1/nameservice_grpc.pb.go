@@ -52,7 +52,8 @@ type NameServiceClient interface {
 	// service restarted, forgot the worker, or another registration took its name): register again. INVALID_ARGUMENT: a
 	// field is missing.
 	Heartbeat(ctx context.Context, in *HeartbeatRequest, opts ...grpc.CallOption) (*HeartbeatResponse, error)
-	// SetDraining marks a worker as one that gets nothing new, or takes the mark away. NOT_FOUND: no such worker.
+	// SetDraining marks a worker as one that gets nothing new, or takes the mark away. NOT_FOUND: no such worker,
+	// or not under this lease.
 	// INVALID_ARGUMENT: no worker_id.
 	SetDraining(ctx context.Context, in *SetDrainingRequest, opts ...grpc.CallOption) (*SetDrainingResponse, error)
 	// DeregisterWorker (DEREGISTER_WORKER) ends a lease. Idempotent: an unknown lease is no error.
@@ -226,7 +227,8 @@ type NameServiceServer interface {
 	// service restarted, forgot the worker, or another registration took its name): register again. INVALID_ARGUMENT: a
 	// field is missing.
 	Heartbeat(context.Context, *HeartbeatRequest) (*HeartbeatResponse, error)
-	// SetDraining marks a worker as one that gets nothing new, or takes the mark away. NOT_FOUND: no such worker.
+	// SetDraining marks a worker as one that gets nothing new, or takes the mark away. NOT_FOUND: no such worker,
+	// or not under this lease.
 	// INVALID_ARGUMENT: no worker_id.
 	SetDraining(context.Context, *SetDrainingRequest) (*SetDrainingResponse, error)
 	// DeregisterWorker (DEREGISTER_WORKER) ends a lease. Idempotent: an unknown lease is no error.
