@@ -18,9 +18,9 @@ type feed struct {
 	out  chan portion
 }
 
-// portion is what a feed sends: frames, or why there are none at the moment.
+// portion is what a feed sends: events, or why there are none at the moment.
 type portion struct {
-	frames  []frame
+	texts   [][]byte // of events
 	trouble string
 }
 
@@ -75,28 +75,36 @@ func (f *feed) catchUp(ctx context.Context) error {
 		if n.trouble != "" {
 			return f.put(ctx, portion{trouble: n.trouble})
 		}
-		frames, err := newFrames(n.events)
-		if err != nil {
-			return err
-		}
-		return f.send(ctx, frames)
+		return f.send(ctx, newFrames(n.events))
 	})
 }
 
 // send sends those of the frames that the reader wants. There is at least one.
-func (f *feed) send(ctx context.Context, frames []frame) error {
-	wanted := frames[:0]
-	last := frames[len(frames)-1].seq
-	for _, frame := range frames {
-		if (f.typ == "" || frame.typ == f.typ) && (f.task == 0 || frame.task == f.task) {
-			wanted = append(wanted, frame)
-		}
+func (f *feed) send(ctx context.Context, frames []*frame) error {
+	texts, err := f.wanted(frames)
+	if err != nil {
+		return err
 	}
-	f.last = last
-	if len(wanted) == 0 {
+	f.last = frames[len(frames)-1].seq
+	if len(texts) == 0 {
 		return nil
 	}
-	return f.put(ctx, portion{frames: wanted})
+	return f.put(ctx, portion{texts: texts})
+}
+
+// wanted returns the texts of those frames that the reader wants.
+func (f *feed) wanted(frames []*frame) (texts [][]byte, err error) {
+	for _, frame := range frames {
+		if f.typ != "" && frame.typ != f.typ || f.task != 0 && frame.task != f.task {
+			continue
+		}
+		text, err := frame.text()
+		if err != nil {
+			return nil, err
+		}
+		texts = append(texts, text)
+	}
+	return texts, nil
 }
 
 func (f *feed) put(ctx context.Context, p portion) error {

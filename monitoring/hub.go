@@ -69,10 +69,7 @@ func (f *flow) run(ctx context.Context, upstream *follower) {
 
 // take puts news where the readers find them.
 func (f *flow) take(n news) error {
-	frames, err := newFrames(n.events)
-	if err != nil {
-		return err
-	}
+	frames := newFrames(n.events)
 	f.change(func() {
 		for _, frame := range frames {
 			f.ring.add(frame)
@@ -97,7 +94,7 @@ func (f *flow) change(how func()) {
 // view is what a reader sees of a flow.
 type view struct {
 	held    bool    // what the reader wants is in the ring, or comes into it
-	frames  []frame // the next ones for the reader
+	frames  []*frame // the next ones for the reader
 	last    uint64  // the number of the newest one there is
 	faults  int
 	trouble string

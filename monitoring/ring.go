@@ -3,6 +3,7 @@ package monitoring
 import (
 	"fmt"
 	"slices"
+	"sync"
 
 	"taskgrid/internal/taskjson"
 	pb "taskgrid/proto/taskgrid/v1"
@@ -19,31 +20,53 @@ const (
 	batchBytes  = 256 << 10
 )
 
-// frame is an event as it is written to readers, made once for all of them.
+// frame is an event, and its text as it is written to readers. The text is made when the first reader wants it, once for
+// all of them: an event that nobody takes, because all who read filter, costs no encoding.
 type frame struct {
 	seq  uint64
 	typ  string // of the task; "" if the event is of a worker
 	task uint64
-	text []byte // never changes
+	cost int // how many bytes it takes at most, before and after its text is made
+
+	once  sync.Once // guards what follows
+	event *pb.Event // nil as soon as there is the text
+	made  []byte    // never changes
+	err   error
 }
 
-func newFrame(e *pb.Event) (frame, error) {
-	data, err := encodeJSON(taskjson.FromEvent(e))
-	if err != nil {
-		return frame{}, fmt.Errorf("event %d: %w", e.GetSequence(), err)
-	}
-	text := fmt.Appendf(nil, "id: %d\ndata: %s\n", e.GetSequence(), data) // data ends its own line
-	return frame{seq: e.GetSequence(), typ: e.GetTask().GetType(), task: e.GetTask().GetId(), text: text}, nil
+const (
+	// frameCost is more than a frame takes without the event's strings: as a message, or as the names and numbers of its text.
+	frameCost = 512
+	// escaped is how many bytes of JSON a byte of a string becomes at most: a control character is written as \u0000.
+	escaped = 6
+)
+
+func newFrame(e *pb.Event) *frame {
+	t, w := e.GetTask(), e.GetWorker()
+	strings := len(t.GetType()) + len(t.GetWorkerId()) + len(t.GetReason()) +
+		len(w.GetWorkerId()) + len(w.GetAspect()) + len(w.GetFrom()) + len(w.GetTo()) + len(w.GetReason())
+	return &frame{seq: e.GetSequence(), typ: t.GetType(), task: t.GetId(), cost: frameCost + escaped*strings, event: e}
 }
 
-func newFrames(events []*pb.Event) (frames []frame, err error) {
-	frames = make([]frame, len(events))
+func newFrames(events []*pb.Event) []*frame {
+	frames := make([]*frame, len(events))
 	for i, e := range events {
-		if frames[i], err = newFrame(e); err != nil {
-			return nil, err
-		}
+		frames[i] = newFrame(e)
 	}
-	return frames, nil
+	return frames
+}
+
+// text returns what is written to a reader. It may be called by many at the same time, and is not to be changed.
+func (f *frame) text() ([]byte, error) {
+	f.once.Do(func() {
+		data, err := encodeJSON(taskjson.FromEvent(f.event))
+		if err != nil {
+			f.err = fmt.Errorf("event %d: %w", f.seq, err)
+		}
+		f.made = fmt.Appendf(nil, "id: %d\ndata: %s\n", f.seq, data) // data ends its own line
+		f.event = nil
+	})
+	return f.made, f.err
 }
 
 // ring keeps the newest frames, in the order of their numbers and without a gap.
@@ -51,23 +74,23 @@ type ring struct {
 	limit  int    // of frames
 	before uint64 // the number before the oldest frame
 	last   uint64 // the number of the newest frame; before, when there is none
-	frames []frame
-	bytes  int
+	frames []*frame
+	bytes  int // what the frames cost
 }
 
 // newRing returns an empty ring for so many frames, of which the first will be the one after number last.
 func newRing(limit int, last uint64) ring { return ring{limit: limit, before: last, last: last} }
 
 // add appends the next frame and drops the oldest ones that are too many.
-func (r *ring) add(f frame) {
+func (r *ring) add(f *frame) {
 	r.frames = append(r.frames, f)
-	r.bytes += len(f.text)
+	r.bytes += f.cost
 	r.last = f.seq
 	for len(r.frames) > r.limit || r.bytes > ringBytes && len(r.frames) > 1 {
-		oldest := &r.frames[0]
+		oldest := r.frames[0]
 		r.before = oldest.seq
-		r.bytes -= len(oldest.text)
-		*oldest = frame{}
+		r.bytes -= oldest.cost
+		r.frames[0] = nil
 		r.frames = r.frames[1:]
 	}
 }
@@ -76,14 +99,14 @@ func (r *ring) add(f frame) {
 func (r *ring) holds(seq uint64) bool { return r.before <= seq && seq <= r.last }
 
 // after returns a batch of the frames after number seq, which the ring holds.
-func (r *ring) after(seq uint64) []frame {
-	i, found := slices.BinarySearchFunc(r.frames, seq, func(f frame, seq uint64) int { return int(int64(f.seq - seq)) })
+func (r *ring) after(seq uint64) []*frame {
+	i, found := slices.BinarySearchFunc(r.frames, seq, func(f *frame, seq uint64) int { return int(int64(f.seq - seq)) })
 	if found {
 		i++
 	}
 	end, bytes := i, 0
 	for end < len(r.frames) && end-i < batchEvents && bytes < batchBytes {
-		bytes += len(r.frames[end].text)
+		bytes += r.frames[end].cost
 		end++
 	}
 	return slices.Clone(r.frames[i:end])

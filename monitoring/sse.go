@@ -164,11 +164,11 @@ func (e *eventWriter) portion(p portion) {
 		return
 	}
 	e.out = e.out[:0]
-	for _, frame := range p.frames {
-		e.out = append(e.out, frame.text...)
+	for _, text := range p.texts {
+		e.out = append(e.out, text...)
 	}
 	e.write(e.out)
-	e.sent.Add(float64(len(p.frames)))
+	e.sent.Add(float64(len(p.texts)))
 }
 
 // document writes an event with a name and without an id.
