@@ -20,10 +20,11 @@ build: ## build ./taskgrid, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o taskgrid ./cmd/taskgrid
 
 .PHONY: gen
-gen: ## generate proto/**/*.pb.go and docs/configuration.md
+gen: ## generate proto/**/*.pb.go, docs/configuration.md and deploy/kubernetes/compose
 	$(BUF) generate
 	mkdir -p docs
 	go generate ./cmd/taskgrid
+	cd deploy/kubernetes/check && go run ./facts
 
 .PHONY: check
 check: ## within a minute: format, vet, build, the tests that start no processes
@@ -90,7 +91,7 @@ failover: ## kill leaders of three dispatchers under 500 tasks/s and measure the
 
 .PHONY: kubernetes
 kubernetes: ## check deploy/kubernetes against published schemas and docker-compose.yml; needs no cluster
-	cd deploy/kubernetes/check && go vet . && go test -count=1 $(TESTFLAGS) .
+	cd deploy/kubernetes/check && go vet ./... && go test -count=1 $(TESTFLAGS) ./...
 
 .PHONY: demo
 demo: ## a grid with the random test client, in a temporary folder

@@ -3,12 +3,11 @@ package check
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
@@ -93,10 +92,9 @@ type workload struct {
 		Template struct {
 			Metadata struct{ Labels map[string]string }
 			Spec     struct {
-				ServiceAccountName            string
-				AutomountServiceAccountToken  *bool
-				TerminationGracePeriodSeconds int
-				SecurityContext               struct {
+				ServiceAccountName           string
+				AutomountServiceAccountToken *bool
+				SecurityContext              struct {
 					RunAsNonRoot   bool
 					SeccompProfile struct{ Type string }
 				}
@@ -107,10 +105,7 @@ type workload struct {
 }
 
 type container struct {
-	Name, Image string
-	Args        []string
-	Env         []struct{ Name, Value string }
-	Ports       []struct {
+	Ports []struct {
 		Name          string
 		ContainerPort int
 	}
@@ -123,8 +118,7 @@ type container struct {
 		Capabilities             struct{ Drop []string }
 	}
 	LivenessProbe, ReadinessProbe *struct {
-		Exec           struct{ Command []string }
-		TimeoutSeconds int
+		Exec struct{ Command []string }
 	}
 }
 
@@ -185,104 +179,100 @@ func TestEveryPodIsConfinedProbedAndBounded(t *testing.T) {
 	}
 }
 
-// service is what is looked at of a service in docker-compose.yml.
-type service struct {
-	Image           string
-	Command         []string
-	Environment     map[string]string
-	StopGracePeriod string `json:"stop_grace_period"`
-	Healthcheck     struct {
-		Test    []string
-		Timeout string
+// TestTheBuildBearsWhatComposeSays looks in the built objects for everything that was generated from docker-compose.yml: a
+// manifest written by hand might say otherwise, and win. (Without a manifest for one of compose's services there is no build.)
+func TestTheBuildBearsWhatComposeSays(t *testing.T) {
+	built := map[string]map[string]any{}
+	for _, object := range build(t, "..") {
+		built[name(object)] = object
 	}
-}
-
-// own says what a manifest may say otherwise than compose: by workload, flag or variable.
-var own = map[string][]string{
-	"":           {"TASKGRID_LOG_FORMAT", "TASKGRID_ID"},                                              // JSON for a cluster's collector; a pod has a name
-	"dispatcher": {"--id", "--data", "--raft-address", "--peers", "POD", "TASKGRID_MAX_QUEUED_BYTES"}, // three at once, by pod name
-}
-
-// TestTheManifestsSayTheSameAsCompose compares everything that both of them say: image, command, environment, address of
-// the health check, grace period.
-func TestTheManifestsSayTheSameAsCompose(t *testing.T) {
-	data, err := os.ReadFile(filepath.Join("..", "..", "..", "docker-compose.yml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var compose struct{ Services map[string]service }
-	if err := yaml.Unmarshal(data, &compose); err != nil {
-		t.Fatal(err)
-	}
-	all := workloads(t)
-	for name, w := range all {
-		s, there := compose.Services[name]
-		if !there {
-			t.Errorf("compose has no service %s", name)
+	files, _ := filepath.Glob("../compose/*.yaml")
+	looked := 0
+	for _, file := range files {
+		var fact map[string]any
+		unmarshal := func(data []byte, into any) error { return yaml.Unmarshal(data, into) }
+		if err := read(file, unmarshal, &fact); err != nil {
+			t.Fatal(err)
+		}
+		if fact["kind"] == "Component" {
 			continue
 		}
-		replicas := 0
-		for other := range compose.Services {
-			if kindOf(other) == name {
-				replicas++
+		looked++
+		for _, missing := range lacks("", built[name(fact)], fact) {
+			t.Errorf("%s: compose says %s", name(fact), missing)
+		}
+	}
+	if looked < len(workloads(t)) {
+		t.Errorf("%d files for %d workloads", looked, len(workloads(t)))
+	}
+}
+
+// lacks returns what an object does not have of a fact. The named entries of a list may have others beside them.
+func lacks(path string, object, fact any) (missing []string) {
+	switch fact := fact.(type) {
+	case map[string]any:
+		fields, _ := object.(map[string]any)
+		for key, value := range fact {
+			missing = append(missing, lacks(path+"."+key, fields[key], value)...)
+		}
+		return missing
+	case []any:
+		if len(fact) > 0 {
+			if first, _ := fact[0].(map[string]any); first["name"] != nil {
+				return lacks(path, byName(object), byName(fact))
 			}
 		}
-		if w.Spec.Replicas != replicas {
-			t.Errorf("%s: %d replicas, want %d as with compose --profile ha", name, w.Spec.Replicas, replicas)
-		}
-		c := w.Spec.Template.Spec.Containers[0]
-		if c.Image != s.Image {
-			t.Errorf("%s: image %q, compose has %q", name, c.Image, s.Image)
-		}
-		grace, err := time.ParseDuration(s.StopGracePeriod)
-		if got := w.Spec.Template.Spec.TerminationGracePeriodSeconds; err != nil || got != int(grace.Seconds()) {
-			t.Errorf("%s: %d s of grace, compose has %s", name, got, s.StopGracePeriod)
-		}
-		if got, want := c.ReadinessProbe.Exec.Command, s.Healthcheck.Test[1:]; !slices.Equal(got, want) {
-			t.Errorf("%s: readiness probe %v, compose has %v", name, got, want)
-		}
-		compare(t, name, "command", flagsOf(c.Args), flagsOf(s.Command))
-		environment := map[string]string{}
-		for _, e := range c.Env {
-			environment[e.Name] = e.Value
-		}
-		compare(t, name, "environment", environment, s.Environment)
 	}
-	for name := range compose.Services {
-		if _, there := all[name]; !there && kindOf(name) == name && name != "client" && name != "test-client" {
-			t.Errorf("no manifest of compose's service %s", name)
-		}
+	if !reflect.DeepEqual(object, fact) {
+		missing = append(missing, fmt.Sprintf("%s: %v, the manifests %v", path, fact, object))
 	}
+	return missing
 }
 
-// kindOf returns the name of a service without the number of its instance.
-func kindOf(service string) string { return strings.TrimRight(service, "-123") }
+func byName(list any) map[string]any {
+	entries := map[string]any{}
+	items, _ := list.([]any)
+	for _, item := range items {
+		entry := item.(map[string]any)
+		entries[fmt.Sprint(entry["name"])] = entry
+	}
+	return entries
+}
 
-// flagsOf returns a command as its flags and, under no name, its words.
-func flagsOf(command []string) map[string]string {
-	flags := map[string]string{}
-	for i := 0; i < len(command); i++ {
-		if !strings.HasPrefix(command[i], "--") {
-			flags[""] += command[i] + " "
+// TestAServiceLeadsToItsPods follows each port of each Service to the container behind it.
+func TestAServiceLeadsToItsPods(t *testing.T) {
+	for _, object := range build(t, "..") {
+		if object["kind"] != "Service" {
 			continue
 		}
-		value := ""
-		if i+1 < len(command) && !strings.HasPrefix(command[i+1], "--") {
-			value = command[i+1]
+		var s struct {
+			Spec struct {
+				Selector map[string]string
+				Ports    []struct {
+					Port       int
+					TargetPort string
+				}
+			}
 		}
-		flags[command[i]] = value
-		i++
-	}
-	return flags
-}
-
-func compare(t *testing.T, workload, what string, got, want map[string]string) {
-	t.Helper()
-	for _, name := range append(own[""], own[workload]...) {
-		delete(got, name)
-		delete(want, name)
-	}
-	if g, w := fmt.Sprint(got), fmt.Sprint(want); g != w {
-		t.Errorf("%s: %s %v, compose has %v", workload, what, g, w)
+		into(t, object, &s)
+		pods := 0
+		for _, w := range workloads(t) {
+			if !(&selector{MatchLabels: s.Spec.Selector}).selects(w.Spec.Template.Metadata.Labels) {
+				continue
+			}
+			pods++
+			numbers := map[string]int{}
+			for _, p := range w.Spec.Template.Spec.Containers[0].Ports {
+				numbers[p.Name] = p.ContainerPort
+			}
+			for _, p := range s.Spec.Ports {
+				if numbers[p.TargetPort] != p.Port {
+					t.Errorf("%s: port %d is %s, and that of %s is %d", name(object), p.Port, p.TargetPort, w.Metadata.Name, numbers[p.TargetPort])
+				}
+			}
+		}
+		if pods == 0 || len(s.Spec.Ports) == 0 {
+			t.Errorf("%s has %d ports and leads to %d workloads", name(object), len(s.Spec.Ports), pods)
+		}
 	}
 }

@@ -17,6 +17,7 @@ func TestEachTypeScalesOnItsOwnQueue(t *testing.T) {
 		var h struct {
 			Metadata struct{ Name string }
 			Spec     struct {
+				MinReplicas    int
 				ScaleTargetRef struct{ Kind, Name string }
 				Metrics        []struct {
 					External struct {
@@ -35,11 +36,20 @@ func TestEachTypeScalesOnItsOwnQueue(t *testing.T) {
 		if !there || target.Kind != h.Spec.ScaleTargetRef.Kind || typ == "" || metric.Selector.MatchLabels["type"] != typ {
 			t.Errorf("%s scales %+v, of type %q, on the metric %+v", h.Metadata.Name, h.Spec.ScaleTargetRef, typ, metric)
 		}
+		if h.Spec.MinReplicas != target.Spec.Replicas {
+			t.Errorf("%s keeps %d workers, want %d as at the beginning", h.Metadata.Name, h.Spec.MinReplicas, target.Spec.Replicas)
+		}
 		expectIn(t, "../prometheus/adapter-values.yaml", "as: "+metric.Name)
 		scaled++
 	}
-	if scaled != 5 {
-		t.Errorf("%d autoscalers, want one of each type", scaled)
+	types := 0
+	for _, w := range all {
+		if w.Spec.Template.Metadata.Labels["taskgrid/type"] != "" {
+			types++
+		}
+	}
+	if scaled != types || types == 0 {
+		t.Errorf("%d autoscalers for %d types of workers", scaled, types)
 	}
 	gauge := "taskgrid_dispatcher_tasks"
 	expectIn(t, "../prometheus/adapter-values.yaml", gauge+`{state="QUEUED"`)

@@ -1,6 +1,6 @@
 // Package check tests the manifests in deploy/kubernetes: against the schemas that Kubernetes and the Prometheus operator
-// publish, against docker-compose.yml, and against what the grid promises of itself. It is a module of its own, because
-// nobody who builds the grid needs kustomize.
+// publish, against what facts made of docker-compose.yml, and against what the grid promises of itself. It is a module of its
+// own, because nobody who builds the grid needs kustomize.
 package check
 
 import (
