@@ -283,6 +283,9 @@ func (d *Dispatcher) hear(s *core.Scheduler, link core.Link, frame *pb.ProcessRe
 		note(s.Outcome(link, d.outcome(m)), "outcome", m.GetTaskId(), m.GetAttempt())
 	}
 	for _, m := range frame.Refused {
+		if m.GetDraining() {
+			s.Drains(link)
+		}
 		note(s.Refused(link, m.GetTaskId(), core.Token(m.GetAttempt()), shorten(m.GetReason(), maxReason)), "refused", m.GetTaskId(), m.GetAttempt())
 	}
 	if frame.Hello == nil && len(frame.Started)+len(frame.Progress)+len(frame.Outcomes)+len(frame.Refused) == 0 {

@@ -93,9 +93,9 @@ func (f *flow) change(how func()) {
 
 // view is what a reader sees of a flow.
 type view struct {
-	held    bool    // what the reader wants is in the ring, or comes into it
+	held    bool     // what the reader wants is in the ring, or comes into it
 	frames  []*frame // the next ones for the reader
-	last    uint64  // the number of the newest one there is
+	last    uint64   // the number of the newest one there is
 	faults  int
 	trouble string
 	ended   bool

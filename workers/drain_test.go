@@ -55,8 +55,10 @@ func TestDrainFinishesWhatRunsAndHandsBackWhatWaits(t *testing.T) {
 		if d.outcomes[first(1)].GetResult() != "waited 5s" || d.outcomes[first(2)].GetResult() != "waited 8s" {
 			t.Errorf("outcomes %v", d.outcomes)
 		}
-		if d.refused[first(3)] == "" || d.refused[first(4)] == "" {
-			t.Errorf("refused %v, want the waiting and the new one", d.refused)
+		for _, k := range []Key{first(3), first(4)} {
+			if d.refused[k] == "" || !d.leaving[k] {
+				t.Errorf("refused %v, of which as one that drains %v: want the waiting and the new one", d.refused, d.leaving)
+			}
 		}
 		if got, want := g.names.said(), []string{"register", "drain", "deregister"}; !slices.Equal(got, want) {
 			t.Errorf("the name service heard %v, want %v", got, want)

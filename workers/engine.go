@@ -164,7 +164,7 @@ func (e *engine) offer(a *Attempt) {
 func (e *engine) refuse(a *Attempt, reason string) {
 	e.metrics.refused.Inc()
 	if e.session != nil {
-		e.session.refused = append(e.session.refused, refusal{a.Key, reason})
+		e.session.refused = append(e.session.refused, refusal{a.Key, reason, e.drained != nil})
 		e.session.poke()
 	}
 	if e.mayLog(time.Now(), slog.LevelInfo) {
@@ -249,10 +249,10 @@ func (e *engine) reporter(k Key) func(float64) {
 func (e *engine) drain() <-chan struct{} {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.drained = make(chan struct{})
 	for _, a := range e.slots.Drain() {
 		e.refuse(a, "the worker drains")
 	}
-	e.drained = make(chan struct{})
 	e.settle()
 	return e.drained
 }

@@ -221,6 +221,7 @@ type dispatcher struct {
 	progress map[Key][]float32
 	outcomes map[Key]*pb.Outcome
 	refused  map[Key]string
+	leaving  map[Key]bool // refused as by one that drains
 }
 
 // dial opens a stream and reads Hello.
@@ -231,7 +232,7 @@ func (g *testGrid) dial() *dispatcher {
 		g.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	d := &dispatcher{t: g.t, progress: map[Key][]float32{}, outcomes: map[Key]*pb.Outcome{}, refused: map[Key]string{}}
+	d := &dispatcher{t: g.t, progress: map[Key][]float32{}, outcomes: map[Key]*pb.Outcome{}, refused: map[Key]string{}, leaving: map[Key]bool{}}
 	d.hangUp = func() {
 		cancel()
 		conn.Close()
@@ -308,7 +309,8 @@ func (d *dispatcher) read() error {
 		d.outcomes[k] = o
 	}
 	for _, r := range m.Refused {
-		d.refused[Key{r.TaskId, r.Attempt}] = r.Reason
+		k := Key{r.TaskId, r.Attempt}
+		d.refused[k], d.leaving[k] = r.Reason, r.Draining
 	}
 	return nil
 }

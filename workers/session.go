@@ -38,7 +38,8 @@ type batch struct {
 // refusal is an attempt that goes back to the dispatcher, and why.
 type refusal struct {
 	Key
-	reason string
+	reason   string
+	draining bool // so whatever else comes would go back too
 }
 
 // greeting is what a Hello tells of earlier streams.

@@ -178,7 +178,7 @@ func outcomeParts(outcomes []Outcome) []*pb.Outcome {
 func refusedParts(refusals []refusal) []*pb.Refused {
 	list := make([]*pb.Refused, len(refusals))
 	for i, r := range refusals {
-		list[i] = &pb.Refused{TaskId: r.Task, Attempt: r.Attempt, Reason: r.reason}
+		list[i] = &pb.Refused{TaskId: r.Task, Attempt: r.Attempt, Reason: r.reason, Draining: r.draining}
 	}
 	return list
 }

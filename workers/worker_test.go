@@ -98,7 +98,7 @@ func TestMoreThanCapacityAndWindowIsRefused(t *testing.T) {
 		d := newTestGrid(t, testHandlers, func(c *Config) { c.Window = 1 }).dial()
 		d.assign(task(1, "wait", "1"), task(2, "wait", "1"), task(3, "echo", "x"), task(4, "echo", "x"))
 		d.until(d.answered(4))
-		if len(d.outcomes) != 3 || d.refused[first(4)] != "no free slot" {
+		if len(d.outcomes) != 3 || d.refused[first(4)] != "no free slot" || d.leaving[first(4)] {
 			t.Errorf("outcomes %v, refused %v: want the first three done and the fourth refused", d.outcomes, d.refused)
 		}
 	})

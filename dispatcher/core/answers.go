@@ -98,6 +98,17 @@ func (s *Scheduler) Refused(link Link, task uint64, token Token, why string) str
 	return ""
 }
 
+// Drains says that a worker hands back whatever else it is given. It is left alone until it connects again or has another
+// lease, or the name services say ACTIVE of it after they said something else: they may be away, or not have heard yet.
+// Our worker never stops draining, it ends; another may, and begins a new stream. Tasks that nobody else serves wait in
+// their queue meanwhile, as for a worker that is DRAINING.
+func (s *Scheduler) Drains(link Link) {
+	if w := s.byLink[link]; w != nil {
+		w.leaving = true
+		s.touch(w)
+	}
+}
+
 // Malformed takes note of a message in which there is nothing.
 func (s *Scheduler) Malformed() string { return s.odd(OddMalformed) }
 

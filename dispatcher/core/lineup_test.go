@@ -175,8 +175,12 @@ func (c *chooser) answer() {
 	c.hands = slices.Delete(c.hands, i, i+1)
 	elapsed := rapid.SampledFrom([]time.Duration{time.Microsecond, time.Microsecond, 300 * time.Microsecond, time.Second}).Draw(c.T, "elapsed")
 	how := rapid.SampledFrom([]Ending{EndResult, EndResult, EndRetryable, EndRefused}).Draw(c.T, "how")
+	drains := rapid.IntRange(0, 5).Draw(c.T, "drains") == 0
 	c.do(func() {
 		if how == EndRefused {
+			if drains {
+				c.s.Drains(h.link)
+			}
 			c.s.Refused(h.link, h.m.Task, h.m.Token, "full")
 			return
 		}

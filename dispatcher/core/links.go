@@ -44,6 +44,9 @@ func (s *Scheduler) SetWorker(info WorkerInfo) {
 		s.abandon(w, fmt.Sprintf("worker %s is offline: its heartbeats stopped", info.ID))
 		s.fault(w)
 	}
+	if before != WorkerActive && info.State == WorkerActive {
+		w.leaving = false
+	}
 	s.look(w)
 }
 
@@ -138,7 +141,7 @@ func (s *Scheduler) Connect(id, lease string, window int, held []Held, outcomes 
 	s.unlink(w, "replaced by a new stream")
 	s.links++
 	w.link, w.linkError, w.window = s.links, "", window
-	w.fullUntil = time.Time{}
+	w.fullUntil, w.leaving = time.Time{}, false
 	s.byLink[w.link] = w
 	s.note(id, "stream", "", "connected", "")
 	for _, h := range held {

@@ -139,7 +139,7 @@ func (s *Scheduler) Outbox(link Link, room []Message) []Message {
 // sides as much as an assignment.
 func (s *Scheduler) Patient(link Link) bool {
 	w := s.byLink[link]
-	return w != nil && w.patient && w.info.State == WorkerActive
+	return w != nil && w.patient && w.info.State == WorkerActive && !w.leaving
 }
 
 // Wake returns when Tick is to be called at the latest.

@@ -86,6 +86,7 @@ type worker struct {
 	fullUntil time.Time         // it refused for capacity: nothing new before
 	outbox    []Message
 	patient   bool // there are only acknowledgements in it
+	leaving   bool // it said on this stream that it drains; see Drains
 
 	completed, failed uint64
 }
@@ -169,7 +170,7 @@ func (w *worker) limitAlone(p *place) int {
 // ready tells whether the worker may be handed a task for the place now.
 func (w *worker) ready(p *place, now time.Time) bool {
 	held := w.assigned()
-	return w.link != 0 && w.info.State == WorkerActive && (held < w.info.Capacity || held < w.limit(p)) && !now.Before(w.fullUntil) &&
+	return w.link != 0 && !w.leaving && w.info.State == WorkerActive && (held < w.info.Capacity || held < w.limit(p)) && !now.Before(w.fullUntil) &&
 		(w.breaking == BreakerClosed || w.breaking == BreakerHalfOpen && w.probe == nil)
 }
 

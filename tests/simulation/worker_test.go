@@ -204,8 +204,12 @@ func (wk *worker) stubborn() bool {
 }
 
 func (wk *worker) refuse(a *workers.Attempt, why string) {
+	draining := wk.draining
 	wk.say("%s: hands back task %d, attempt %x: %s", wk.id, a.Task, a.Attempt, why)
 	wk.answer(func(s *core.Scheduler, link core.Link) string {
+		if draining {
+			s.Drains(link)
+		}
 		return s.Refused(link, a.Task, core.Token(a.Attempt), why)
 	})
 }

@@ -113,6 +113,54 @@ func TestWhatADrainingWorkerCannotFinishIsHandedBackAndDoneElsewhere(t *testing.
 	})
 }
 
+// TestAWorkerThatDrainsUnheardIsHandedNothingMore: the name service is away and cannot say it, so the worker does.
+func TestAWorkerThatDrainsUnheardIsHandedNothingMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(t)
+		names := g.StartNameService()
+		g.StartDispatcher()
+		w1 := g.StartWorker("w1", Builtin("wait"), capacity(2))
+		g.AwaitWorker("w1")
+		runs := []uint64{g.Submit("wait", "3"), g.Submit("wait", "8")}
+		for _, id := range runs {
+			g.AwaitState(id, pb.TaskState_TASK_STATE_PROCESSING)
+		}
+		names.Kill()
+		var waits []uint64
+		for range 10 {
+			waits = append(waits, g.Submit("wait", "1"))
+		}
+		drain := g.LastEvent()
+		w1.Stop() // from the third to the eighth second it has a free slot
+		handed := 0
+		for e, err := range g.Client().Events(g.Context(), &pb.WatchEventsRequest{Since: drain, NoFollow: true}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s := e.GetTask(); s.GetWorkerId() == "w1" && s.To == pb.TaskState_TASK_STATE_DISPATCHED {
+				handed++
+			}
+		}
+		if handed != 1 {
+			t.Errorf("while w1 drained it was handed %d tasks, want the one that it refused", handed)
+		}
+		for _, id := range waits {
+			if task := g.Get(id); task.State != pb.TaskState_TASK_STATE_QUEUED {
+				t.Errorf("task %d is %v when w1 has ended", id, task.State)
+			}
+		}
+
+		g.StartNameService()
+		g.StartWorker("w2", Builtin("wait"), capacity(10))
+		for id, task := range g.Wait(append(runs, waits...)...) {
+			if task.State != pb.TaskState_TASK_STATE_COMPLETED || task.Attempts != 1 || task.Redeliveries != 0 {
+				t.Errorf("task %d ended %v after %d attempts and %d redeliveries: %s", id, task.State, task.Attempts, task.Redeliveries, task.Error)
+			}
+		}
+		g.History()
+	})
+}
+
 func TestADrainOnRequestKeepsTheWorkerButGivesItNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New(t)

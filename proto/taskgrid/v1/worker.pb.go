@@ -842,7 +842,11 @@ type Refused struct {
 	// Which attempt.
 	Attempt uint64 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// Why, in words: no free slot, or the worker drains.
-	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// True when the worker drains. It is handed nothing more, also while no name service says DRAINING, until it begins
+	// another stream, has another lease, or the name service says ACTIVE after it said something else. A worker that wants
+	// tasks again ends its stream: the dispatcher opens the next one. False: it is tried again after a tenth of a second.
+	Draining      bool `protobuf:"varint,4,opt,name=draining,proto3" json:"draining,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -896,6 +900,13 @@ func (x *Refused) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *Refused) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
 }
 
 var File_taskgrid_v1_worker_proto protoreflect.FileDescriptor
@@ -954,11 +965,12 @@ const file_taskgrid_v1_worker_proto_rawDesc = "" +
 	"\aelapsed\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\aelapsed\"T\n" +
 	"\fOutcomeError\x12*\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.taskgrid.v1.ErrorKindR\x04kind\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage\"T\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"p\n" +
 	"\aRefused\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\x04R\x06taskId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x04R\aattempt\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason*{\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1a\n" +
+	"\bdraining\x18\x04 \x01(\bR\bdraining*{\n" +
 	"\tErrorKind\x12\x1a\n" +
 	"\x16ERROR_KIND_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_KIND_INVALID_PAYLOAD\x10\x01\x12\x18\n" +
