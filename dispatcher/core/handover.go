@@ -34,6 +34,9 @@ func ParseStrategy(name string) (Strategy, error) {
 // worker take turns, task by task: first comes the one whose last hand-over is longest ago, so that none starves.
 func (s *Scheduler) Flush() {
 	s.rouse()
+	if s.uneven {
+		s.weigh()
+	}
 	rested, active := s.rounds[:0], s.active[:0]
 	for _, q := range s.rounds {
 		q.last = nil

@@ -24,9 +24,10 @@ func (p *place) learn(elapsed time.Duration) {
 	elapsed = max(elapsed, time.Microsecond)
 	if p.typical == 0 || elapsed > p.typical {
 		p.typical = elapsed // one slow task is enough to be careful
-		return
+	} else {
+		p.typical += (elapsed - p.typical) / 8
 	}
-	p.typical += (elapsed - p.typical) / 8
+	p.queue.short = p.short()
 }
 
 // standing is what the strategies compare of a worker. The lineups keep what it was when they were last told of the

@@ -1,5 +1,7 @@
 package core
 
+import "time"
+
 // Priorities is how many there are: 0 to 9, the highest first.
 const Priorities = 10
 
@@ -16,6 +18,10 @@ type queue struct {
 	last   *place // who was chosen last in this flush; else nil
 	more   int    // tasks that it may be handed without another choice
 	dirty  bool   // something may be handed over; the scheduler looks at it in its next flush
+
+	queued time.Time // when a task came into it last
+	short  bool      // so was the task of it that ended last
+	narrow bool      // there is a light type beside it; see weigh
 }
 
 // waits tells whether a task in it is still QUEUED.

@@ -47,6 +47,7 @@ type Scheduler struct {
 	stale    []*worker // to be lined up anew
 	cramped  []*worker // with room for one type only while no other waits, or they had when they were looked at last
 	eased    bool      // some of them were looked at again; Flush starts anew
+	uneven   bool      // a type has come into use; Flush weighs them
 	aside    []*place  // memory for pick
 	turns    uint64
 	links    Link
@@ -173,6 +174,7 @@ func (s *Scheduler) Tick() {
 		}
 	}
 	s.nurse()
+	s.weigh()
 	s.retain()
 }
 
@@ -274,6 +276,8 @@ func (s *Scheduler) enqueue(t *Task, front bool) {
 		q.push(t)
 	}
 	q.dirty = true
+	s.uneven = s.uneven || !q.inUse(s.now)
+	q.queued = s.now
 	if t.QueueTimeout > 0 && t.Attempt == 0 {
 		s.wait(t, min(t.QueueTimeout, t.QueueTimeout-s.now.Sub(t.Created.Time())))
 	}

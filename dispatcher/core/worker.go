@@ -164,7 +164,11 @@ func (w *worker) limitAlone(p *place) int {
 		return w.info.Capacity
 	}
 	ahead := max(0, w.info.Capacity-w.slow) * int(lookahead/p.typical)
-	return w.info.Capacity + min(w.window, ahead)
+	window := w.window
+	if p.queue.narrow {
+		window = min(window, narrowWindow)
+	}
+	return w.info.Capacity + min(window, ahead)
 }
 
 // ready tells whether the worker may be handed a task for the place now.
