@@ -138,11 +138,12 @@ func (d *Dispatcher) admit(subs []*submission) (accepted []*submission, bytes in
 			}
 			s.refuse(codes.FailedPrecondition, "type: %q: no worker has ever registered it; known types: %s", s.spec.Type, known)
 			continue
+		case live+len(accepted) < d.cfg.MaxLive && liveBytes+bytes+size <= d.cfg.MaxLiveBytes: // there is room, whatever it is
 		case s.spec.Key != "" && d.machine.HasKey(s.spec.Key): // no new task: needs no room
 		case live+len(accepted) >= d.cfg.MaxLive:
 			s.refuse(codes.ResourceExhausted, "queue full: %d tasks wait or run, at most %d may; try again later", live+len(accepted), d.cfg.MaxLive)
 			continue
-		case liveBytes+bytes+size > d.cfg.MaxLiveBytes:
+		default:
 			s.refuse(codes.ResourceExhausted, "queue full: payloads of %d bytes wait or run, at most %d may; try again later", liveBytes+bytes, d.cfg.MaxLiveBytes)
 			continue
 		}
