@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"taskgrid/dispatcher/core"
 	"taskgrid/dispatcher/journal"
@@ -26,6 +27,7 @@ type runStream struct {
 	requestID string
 	waiter    *waiter       // tasks that are accepted and not told yet
 	room      chan struct{} // holds one: unfinished has gone down
+	encoding  []byte        // the sender's memory for the task that it encodes
 
 	// Guarded by the Dispatcher's lock.
 	acks       []*pb.RunAck // decided and not told yet
@@ -185,20 +187,32 @@ func (r *runStream) tell(ctx context.Context, stream pb.Dispatcher_RunTasksServe
 	}
 }
 
-// send sends acknowledgements, and the tasks in messages of about frameBytes.
+// send sends acknowledgements and ended tasks, in messages of about frameBytes.
 func (r *runStream) send(stream pb.Dispatcher_RunTasksServer, acks []*pb.RunAck, ready []*core.Task) error {
-	if len(ready) == 0 {
-		if len(acks) == 0 {
-			return nil
-		}
-		return stream.Send(&pb.RunTasksResponse{Acks: acks})
+	if len(acks)+len(ready) == 0 {
+		return nil
 	}
-	return sendTasks(ready, pb.TaskView_TASK_VIEW_BASIC, func(tasks []*pb.Task) error {
-		frame := &pb.RunTasksResponse{Acks: acks, Finished: tasks}
-		acks = nil
-		return stream.Send(frame)
-	})
+	frame, err := proto.Marshal(&pb.RunTasksResponse{Acks: acks})
+	if err != nil {
+		return err
+	}
+	for _, t := range ready {
+		if frame, r.encoding = appendTask(frame, finishedField, t, r.encoding); len(frame) < frameBytes {
+			continue
+		}
+		if err := stream.SendMsg(rpc.Encoded(frame)); err != nil {
+			return err
+		}
+		frame = nil
+	}
+	if len(frame) == 0 {
+		return nil
+	}
+	return stream.SendMsg(rpc.Encoded(frame))
 }
+
+// finishedField is where RunTasksResponse has its tasks.
+const finishedField = 2
 
 // finished makes room for n more tasks.
 func (r *runStream) finished(n int) {

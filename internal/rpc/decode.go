@@ -57,11 +57,23 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	s.Server.RegisterService(&checked, impl)
 }
 
-// Codec is the codec of all messages: grpc-go's, which also reads an incoming, and names the text that is not valid UTF-8.
+// Codec is the codec of all messages: grpc-go's, which also sends what is Encoded, reads an incoming, and names the text
+// that is not valid UTF-8.
 // A server made by NewServer may use another one if that passes on to this what it does not know.
 func Codec() encoding.CodecV2 { return codec{encoding.GetCodecV2(protocodec.Name)} }
 
 type codec struct{ encoding.CodecV2 }
+
+// Encoded is a message in its encoded form, which is sent as it is. A stream of any message takes it in SendMsg.
+type Encoded []byte
+
+// Marshal implements encoding.CodecV2.
+func (c codec) Marshal(v any) (mem.BufferSlice, error) {
+	if e, ok := v.(Encoded); ok {
+		return mem.BufferSlice{mem.SliceBuffer(e)}, nil
+	}
+	return c.CodecV2.Marshal(v)
+}
 
 // Unmarshal implements encoding.CodecV2.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
