@@ -116,7 +116,7 @@ var list = []mutant{
 	},
 	{
 		name:  "a full queue takes one more",
-		edits: []edit{{"dispatcher/submit.go", "		case live+len(accepted) >= d.cfg.MaxLive:", "		case live+len(accepted) > d.cfg.MaxLive:"}},
+		edits: []edit{{"dispatcher/submit.go", "		case live+len(accepted) < d.cfg.MaxLive &&", "		case live+len(accepted) <= d.cfg.MaxLive &&"}},
 		in:    "./tests/virtual", tests: []string{"TestAFullQueueRefusesAndNeverDrops"},
 	},
 	{
