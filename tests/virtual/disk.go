@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -15,6 +16,7 @@ type Disk struct {
 	log       *raft.InmemStore
 	snapshots *raft.InmemSnapshotStore
 	fault     atomic.Pointer[fault]
+	takes     atomic.Int64 // how long an append takes, in nanoseconds
 }
 
 // fault is what becomes of the next append.
@@ -28,6 +30,9 @@ func NewDisk() *Disk {
 // Fail makes the next append fail. With keep, what was to be appended is on the disk all the same: whoever is told of a
 // failed append does not know.
 func (d *Disk) Fail(keep bool) { d.fault.Store(&fault{keep}) }
+
+// Slow makes each append from the next one on take so long.
+func (d *Disk) Slow(takes time.Duration) { d.takes.Store(int64(takes)) }
 
 // mount opens the disk for one process. It is sound again, whatever it was.
 func (d *Disk) mount() *mount {
@@ -64,6 +69,7 @@ func (m *mount) StoreLogs(logs []*raft.Log) error {
 	if m.full.Load() {
 		return syscall.ENOSPC
 	}
+	time.Sleep(time.Duration(m.disk.takes.Load()))
 	f := m.disk.fault.Swap(nil)
 	if f != nil && !f.keep {
 		return errDisk

@@ -6,15 +6,12 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
 
-	"taskgrid/client"
-	"taskgrid/dispatcher"
 	pb "taskgrid/proto/taskgrid/v1"
 	"taskgrid/workers"
 )
@@ -212,66 +209,6 @@ func TestACutRunStreamLeavesItsTasksAndNoErrorInTheLog(t *testing.T) {
 		if lines := g.Log.Lines("level=ERROR"); len(lines) != 0 {
 			t.Errorf("a client that goes away is no error of ours: %v", lines)
 		}
-	})
-}
-
-// fullJournal starts a grid whose journal takes one call at a time: what comes while another waits is refused.
-func fullJournal(t *testing.T) (*Grid, *Dispatcher) {
-	g := New(t)
-	g.StartNameService()
-	d := g.StartDispatcher(func(c *dispatcher.Config) { c.Journal.MaxPendingBytes = 1 })
-	g.StartWorker("w", Builtin("reverse"))
-	g.AwaitWorker("w")
-	return g, d
-}
-
-func TestAFullJournalRefusesEachTaskInWords(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, d := fullJournal(t)
-		api := d.API()
-		for range 50 { // some meet a journal that has something pending
-			r := openRun(t, t.Context(), api)
-			for ref := range uint64(20) {
-				r.submit(ref, &pb.TaskSpec{Type: "reverse", Payload: "ab"})
-			}
-			r.CloseSend()
-			if err := r.rest(); err != nil || len(r.acks) != 20 {
-				t.Fatalf("the stream ended with %v after %d acknowledgements of 20", err, len(r.acks))
-			}
-			for _, result := range r.acks {
-				if result.Error != nil {
-					expectRefusal(t, "a full journal", result, codes.ResourceExhausted, "try again")
-				}
-			}
-		}
-	})
-}
-
-func TestAFullJournalLosesNothingThatTheDispatcherDecided(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g, _ := fullJournal(t)
-		var mu sync.Mutex
-		var ids []uint64
-		Together(20, func(int) {
-			c := g.NewClient(client.Config{})
-			for range 20 {
-				if id, err := c.Submit(g.Context(), &pb.TaskSpec{Type: "reverse", Payload: "ab"}); err == nil {
-					mu.Lock()
-					ids = append(ids, id)
-					mu.Unlock()
-				}
-			}
-		})
-		for id, task := range g.Wait(ids...) {
-			if task.State != pb.TaskState_TASK_STATE_COMPLETED {
-				t.Errorf("task %d ended %v", id, task.State)
-			}
-		}
-		if lines := g.Log.Lines("were not proposed"); len(lines) > 0 {
-			t.Errorf("decisions were dropped: %s", lines[0])
-		}
-		g.Status()
-		g.History()
 	})
 }
 
