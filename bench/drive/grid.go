@@ -2,6 +2,7 @@ package drive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -60,7 +61,7 @@ func Ready(ctx context.Context, c *client.Client, patience time.Duration, specs 
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for _, spec := range specs {
-		for {
+		for why := error(nil); ; {
 			task, err := c.Run(ctx, spec)
 			if err == nil {
 				err = done(task, nil)
@@ -68,8 +69,14 @@ func Ready(ctx context.Context, c *client.Client, patience time.Duration, specs 
 			if err == nil {
 				break
 			}
+			switch {
+			case ctx.Err() == nil:
+				why = err
+			case why == nil:
+				why = errors.New("a task waits, and nobody does it")
+			}
 			if ctx.Err() != nil {
-				return fmt.Errorf("the grid was not ready for %s within %v: %w", spec.Type, patience, err)
+				return fmt.Errorf("the grid was not ready for %s within %v: %w", spec.Type, patience, why)
 			}
 			retry := time.NewTimer(50 * time.Millisecond) // no worker has registered the type yet
 			select {

@@ -18,6 +18,10 @@ import (
 // ready is how long a grid may take until it works, with a thousand workers on a busy machine too.
 const ready = 2 * time.Minute
 
+// begun is how long a grid that runs already may take for a task. One that takes longer has no worker for it, or is busy
+// with others, and cannot be measured.
+const begun = 10 * time.Second
+
 // Grid is a grid of real processes, with the defaults that a user has.
 type Grid struct {
 	Client *client.Client

@@ -72,7 +72,7 @@ func Open(ctx context.Context, cfg Config) (_ context.Context, l *Lab, err error
 	if _, err := l.grid.Client.Status(ctx); err != nil { // a grid that runs answers at once
 		return ctx, l, err
 	}
-	return ctx, l, drive.Ready(ctx, l.grid.Client, ready, drive.Task())
+	return ctx, l, drive.Ready(ctx, l.grid.Client, begun, drive.Task())
 }
 
 // Close ends all processes and removes what was written.

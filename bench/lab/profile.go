@@ -13,11 +13,8 @@ import (
 )
 
 // Profile runs those of the phases that measure the usual grid once more, while each of its processes writes a CPU profile:
-// FOLDER/PHASE-PROCESS.pprof.
+// FOLDER/PHASE-PROCESS.pprof. The folder is there.
 func (l *Lab) Profile(ctx context.Context, phases []Phase, folder string) error {
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return fmt.Errorf("profile: %w", err)
-	}
 	seconds := max(1, int(l.cfg.Duration/time.Second))
 	for _, phase := range phases {
 		if phase.own {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -119,8 +120,10 @@ func runBench(cmd *cobra.Command, _ []string) error {
 	ctx, stop := process.SignalContext()
 	defer stop()
 	report, err := measure(ctx, o)
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
-		return exitError{exitUsage, err} // --data or --profile
+	for _, cannotWrite := range []error{os.ErrNotExist, os.ErrPermission, syscall.ENOTDIR, syscall.EROFS} {
+		if errors.Is(err, cannotWrite) {
+			return exitError{exitUsage, err} // --data or --profile
+		}
 	}
 	if err != nil {
 		return withCode(err)
@@ -131,6 +134,9 @@ func runBench(cmd *cobra.Command, _ []string) error {
 // measure opens a lab, measures all phases in it, and closes it.
 func measure(ctx context.Context, o benchOptions) (bench.Report, error) {
 	report := bench.Report{Version: version, Began: time.Now(), Rounds: o.rounds, Duration: o.Duration.String(), Load: loadAverage()}
+	if err := makeFolder(o.profile); err != nil { // before minutes are spent
+		return report, fmt.Errorf("profile: %w", err)
+	}
 	ctx, l, err := lab.Open(ctx, o.Config)
 	defer l.Close()
 	if err != nil {
@@ -144,6 +150,14 @@ func measure(ctx context.Context, o benchOptions) (bench.Report, error) {
 		err = l.Profile(ctx, o.phases, filepath.Clean(o.profile))
 	}
 	return report, lab.Why(ctx, err)
+}
+
+// makeFolder makes a folder if it has a name and is not there.
+func makeFolder(name string) error {
+	if name == "" {
+		return nil
+	}
+	return os.MkdirAll(name, 0o755)
 }
 
 // writeReport prints the report in the format that was asked for.

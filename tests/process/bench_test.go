@@ -109,6 +109,10 @@ func TestBenchMeasuresWhatNeedsGridsOfItsOwn(t *testing.T) {
 func TestBenchRefusesWrongFlagsInWords(t *testing.T) {
 	t.Parallel()
 	g := grid.New(t)
+	file := filepath.Join(t.TempDir(), "file") // where a folder should be
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for args, want := range map[string]string{
 		"--phases closed":                           `phases: "closed": must be all, or some of one,closed-64,`,
 		"--rounds 0":                                "rounds: 0: must be 1 to 1000",
@@ -116,6 +120,9 @@ func TestBenchRefusesWrongFlagsInWords(t *testing.T) {
 		"--dispatcher here":                         `dispatcher: "here": must be host:port`,
 		"--dispatcher 127.0.0.1:1 --profile x":      "with --dispatcher the processes are not ours to ask",
 		"--data /does/not/exist":                    "data: ",
+		"--data " + file:                            "data: mkdir",
+		"--profile " + file:                         "profile: mkdir",
+		"--dispatcher 127.0.0.1:1 --phases disk":    "disk: needs a grid of its own: leave --dispatcher out",
 		"--backlog 0":                               "backlog: 0: must be 1 to 100000000",
 		"--finished 9":                              "finished: 9: must be 10 to 100000000",
 		"--dispatcher 127.0.0.1:1 --phases backlog": "backlog: needs a grid of its own: leave --dispatcher out",
@@ -123,6 +130,29 @@ func TestBenchRefusesWrongFlagsInWords(t *testing.T) {
 	} {
 		if _, stderr, code := g.Run(append([]string{"bench"}, strings.Fields(args)...)...); code != 2 || !strings.Contains(stderr, want) {
 			t.Errorf("bench %s: exit code %d, %q; want 2 and %q in it", args, code, stderr, want)
+		}
+	}
+}
+
+// TestBenchOfAGridThatCannotBeMeasuredSaysWhy: nobody is there, or no worker for the tasks that it measures with.
+func TestBenchOfAGridThatCannotBeMeasuredSaysWhy(t *testing.T) {
+	t.Parallel()
+	g := grid.New(t)
+	for _, c := range []struct {
+		dispatcher string
+		code       int
+		want       string
+	}{
+		{"127.0.0.1:1", 3, "grid not reachable: dispatcher 127.0.0.1:1: connection refused"},
+		{g.Disp, 1, `the grid was not ready for reverse within 10s: type: "reverse": no worker has ever registered it`},
+	} {
+		if c.dispatcher == g.Disp {
+			g.Nameservice()
+			g.Dispatcher()
+		}
+		out, stderr, code := g.Run("bench", "--dispatcher", c.dispatcher, "--phases", "one", "--rounds", "1", "--duration", "20ms")
+		if code != c.code || !strings.Contains(stderr, c.want) || out != "" {
+			t.Errorf("bench --dispatcher %s: exit code %d, %q and %q; want %d and %q in it", c.dispatcher, code, stderr, out, c.code, c.want)
 		}
 	}
 }
