@@ -1,12 +1,9 @@
 package discovery_test
 
 import (
-	"context"
 	"errors"
-	"log/slog"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -142,96 +139,6 @@ func TestNameServicesThatCannotBeWatchedAreAskedEachSecond(t *testing.T) {
 	})
 }
 
-// TestALeaderThatFellSilentIsLeft: its connection stands, and nothing comes over it.
-func TestALeaderThatFellSilentIsLeft(t *testing.T) {
-	inWorld(t, both, func(t *testing.T, w *world) {
-		w.a.Announce("d1", d1, 1)
-		w.wantAnswer(t, "first", "in term 1")
-		w.first.FallSilent()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		stream, err := w.conn.WaitTasks(ctx, &pb.WaitTasksRequest{Ids: []uint64{1}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ends := make(chan error, 2)
-		go func() { _, err := stream.Recv(); ends <- err }()
-		go func() { _, err := w.conn.GetTask(ctx, &pb.GetTaskRequest{Id: 1}); ends <- err }()
-		time.Sleep(2 * time.Second)
-		if len(ends) > 0 {
-			t.Fatalf("a call ended though nobody else leads: %v", <-ends)
-		}
-		w.b.Announce("d2", d2, 2)
-		begin := time.Now()
-		for range cap(ends) {
-			if err := <-ends; status.Code(err) != codes.Unavailable || discovery.Hint(err) != nil {
-				t.Errorf("a call to the one that fell silent ended with %v; want UNAVAILABLE, and no word of that it was not done", err)
-			}
-		}
-		if took := time.Since(begin); took > 150*time.Millisecond {
-			t.Errorf("the calls ended %v after another one led, want about 0.1 s", took)
-		}
-		w.wantAnswer(t, "second", "afterwards")
-	})
-}
-
-// A leader that hands over answers those who wait, if it gets the time to.
-func TestALeaderThatWasSucceededMayStillAnswer(t *testing.T) {
-	inWorld(t, both, func(t *testing.T, w *world) {
-		w.a.Announce("d1", d1, 1)
-		w.grid.Hold()
-		if _, err := w.conn.SubmitTasks(t.Context(), &pb.SubmitTasksRequest{Tasks: []*pb.TaskSpec{{Type: "echo"}}}); err != nil {
-			t.Fatal(err)
-		}
-		stream, err := w.conn.WaitTasks(t.Context(), &pb.WaitTasksRequest{Ids: []uint64{1}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		w.b.Announce("d2", d2, 2)
-		time.Sleep(50 * time.Millisecond)
-		w.grid.Release()
-		if resp, err := stream.Recv(); err != nil || len(resp.Tasks) != 1 {
-			t.Errorf("50 ms after another one led, the wait got %v, %v; want the task", resp, err)
-		}
-	})
-}
-
-// A name service may have gone with the machine of the leader: who comes then is not to wait for it.
-func TestAHungNameServiceHoldsUpNoCallerWhoComes(t *testing.T) {
-	inWorld(t, discovery.Config{NameServices: nameB + ",10.0.0.3:50051"}, func(t *testing.T, w *world) {
-		t.Cleanup(w.net.Hang("10.0.0.3:50051"))
-		w.b.Announce("d1", d1, 1)
-		begin := time.Now()
-		w.wantAnswer(t, "first", "with a name service that hangs")
-		if took := time.Since(begin); took > 100*time.Millisecond {
-			t.Errorf("the first call took %v, want about 50ms", took)
-		}
-	})
-}
-
-// A lookup waits for name services that do not answer. What it brings then is older than what a watch has told meanwhile.
-func TestALookupBringsNoFormerLeaderBack(t *testing.T) {
-	inWorld(t, discovery.Config{NameServices: nameB + ",10.0.0.3:50051"}, func(t *testing.T, w *world) {
-		t.Cleanup(w.net.Hang("10.0.0.3:50051"))
-		w.b.Announce("d1", d1, 1)
-		w.wantAnswer(t, "first", "in term 1")
-		for n := range 10 {
-			time.Sleep(730 * time.Millisecond) // in the middle of a lookup, now and then
-			term := uint64(2 + n)
-			address, who := d2, "second"
-			if n%2 == 1 {
-				address, who = d1, "first"
-			}
-			w.b.Announce(who, address, term)
-			for range 30 {
-				time.Sleep(50 * time.Millisecond)
-				w.wantAnswer(t, who, "after its term began")
-			}
-		}
-	})
-}
-
 func TestALostConnectionFindsTheNewLeaderWithinASecond(t *testing.T) {
 	inWorld(t, both, func(t *testing.T, w *world) {
 		w.a.Announce("d1", d1, 1)
@@ -339,101 +246,6 @@ func TestLookupsAreBoundedHoweverOftenTheConnectionFails(t *testing.T) {
 		}
 		if n := w.a.Lookups(); n < 10 || n > 3*20+7*4+1 {
 			t.Errorf("in 10 s the name service was asked %d times, want at most 20 times a second for 3 s and then 4", n)
-		}
-	})
-}
-
-func TestAnnounceTellsEveryNameServiceEachSecondAndANewTermAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		net := fakegrid.NewNetwork()
-		a, b := fakegrid.NewNameService(), fakegrid.NewNameService()
-		stopA := net.Serve(nameA, nil, a)
-		t.Cleanup(net.Serve(nameB, nil, b))
-		var term atomic.Uint64 // 0: it does not lead
-		term.Store(3)
-		var log strings.Builder
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() {
-			done <- discovery.Announce(ctx, nameA+","+nameB, "d1", func() (string, error) { return d1, nil }, func() (uint64, bool) { n := term.Load(); return n, n > 0 },
-				slog.New(slog.NewTextHandler(&log, nil)), net.Option())
-		}()
-		time.Sleep(9500 * time.Millisecond)
-		if a.Announced() != 10 || b.Announced() != 10 {
-			t.Errorf("after 9.5 s: %d and %d announcements, want 10 at each", a.Announced(), b.Announced())
-		}
-		term.Store(4)
-		time.Sleep(100 * time.Millisecond)
-		if b.Announced() != 11 {
-			t.Errorf("100 ms after term 4 began, in the middle of a second: %d announcements, want 11", b.Announced())
-		}
-		stopA()
-		term.Store(0)
-		time.Sleep(10 * time.Second)
-		if b.Announced() != 11 {
-			t.Errorf("who does not lead made %d announcements more", b.Announced()-11)
-		}
-		term.Store(5)
-		time.Sleep(5 * time.Second)
-		t.Cleanup(net.Serve(nameA, nil, a))
-		time.Sleep(5 * time.Second)
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Announce = %v, want nil", err)
-		}
-		if strings.Count(log.String(), "level=WARN") != 1 || strings.Count(log.String(), "level=INFO") != 1 {
-			t.Errorf("the log does not tell once of the silence and once of its end:\n%s", log.String())
-		}
-	})
-}
-
-// A container that was cut off from its network may come back under another address.
-func TestAnnounceTellsTheAddressOfTheMoment(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		net := fakegrid.NewNetwork()
-		a := fakegrid.NewNameService()
-		t.Cleanup(net.Serve(nameA, nil, a))
-		var where atomic.Value
-		where.Store(d1)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() {
-			done <- discovery.Announce(ctx, nameA, "d1", func() (string, error) {
-				if where.Load() == "" {
-					return "", errors.New("no route")
-				}
-				return where.Load().(string), nil
-			}, func() (uint64, bool) { return 1, true }, slog.New(slog.DiscardHandler), net.Option())
-		}()
-		for _, step := range []struct{ at, want string }{{d1, d1}, {"", d1}, {d2, d2}} {
-			where.Store(step.at)
-			time.Sleep(2 * time.Second)
-			resp, err := a.LookupService(ctx, &pb.LookupServiceRequest{Service: discovery.Dispatcher})
-			if err != nil || resp.Instances[0].Address != step.want {
-				t.Errorf("at %q it is announced under %v, %v; want %s", step.at, resp.GetInstances(), err, step.want)
-			}
-		}
-		cancel()
-		<-done
-	})
-}
-
-func TestAHungNameServiceHoldsUpNobodyForLong(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		net := fakegrid.NewNetwork()
-		b := fakegrid.NewNameService()
-		b.Announce("d1", d1, 1)
-		t.Cleanup(net.Serve(nameB, nil, b))
-		t.Cleanup(net.Hang(nameA))
-		names, err := discovery.Open(nameA+","+nameB, "test", net.Option())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(names.Close)
-		begin := time.Now()
-		found, ok, err := names.Lookup(t.Context(), discovery.Dispatcher)
-		if took := time.Since(begin); err != nil || !ok || found.Address != d1 || took > time.Second {
-			t.Errorf("Lookup = %v, %v, %v after %v; want %s within a second", found, ok, err, took, d1)
 		}
 	})
 }
