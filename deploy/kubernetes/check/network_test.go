@@ -74,8 +74,8 @@ func TestOnlyWhatMustTalkTalks(t *testing.T) {
 			for _, port := range to.Spec.Template.Spec.Containers[0].Ports {
 				caller, called := from.Spec.Template.Metadata.Labels, to.Spec.Template.Metadata.Labels
 				way := fmt.Sprintf("%s > %s %s", component(caller), component(called), port.Name)
-				out := allowed(policies, "Egress", caller, called, port.Name, port.ContainerPort)
-				in := allowed(policies, "Ingress", called, caller, port.Name, port.ContainerPort)
+				out := allowed(policies, "Egress", caller, called, float64(port.ContainerPort)) // not every plugin knows a name there
+				in := allowed(policies, "Ingress", called, caller, port.Name)
 				switch {
 				case out && in:
 					open = append(open, way)
@@ -94,7 +94,7 @@ func TestOnlyWhatMustTalkTalks(t *testing.T) {
 func component(labels map[string]string) string { return labels["app.kubernetes.io/component"] }
 
 // allowed tells whether the policies of a pod let a call to or from a peer pass. A pod that no policy selects is open.
-func allowed(policies []policy, direction string, pod, peer map[string]string, port string, number int) bool {
+func allowed(policies []policy, direction string, pod, peer map[string]string, port any) bool {
 	bound := false
 	for _, p := range policies {
 		if !slices.Contains(p.Spec.PolicyTypes, direction) || !p.Spec.PodSelector.selects(pod) {
@@ -106,7 +106,7 @@ func allowed(policies []policy, direction string, pod, peer map[string]string, p
 			rules = p.Spec.Egress
 		}
 		for _, r := range rules {
-			if r.admits(direction, peer) && r.opens(port, number) {
+			if r.admits(direction, peer) && r.opens(port) {
 				return true
 			}
 		}
@@ -128,10 +128,10 @@ func (r *rule) admits(direction string, peer map[string]string) bool {
 	return len(peers) == 0
 }
 
-// opens tells whether a rule is about a port.
-func (r *rule) opens(name string, number int) bool {
+// opens tells whether a rule is about a port, which has a name or a number.
+func (r *rule) opens(port any) bool {
 	for _, p := range r.Ports {
-		if p.Port == name || p.Port == float64(number) {
+		if p.Port == port {
 			return true
 		}
 	}

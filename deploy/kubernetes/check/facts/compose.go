@@ -51,6 +51,12 @@ type workload struct {
 	replicas int
 }
 
+// component is the label of the workload: of worker-TYPE, worker.
+func (w *workload) component() string {
+	component, _, _ := strings.Cut(w.name, "-")
+	return component
+}
+
 // people start these services of compose, for themselves. With Kubernetes: kubectl exec.
 var people = map[string]bool{"client": true, "test-client": true}
 
@@ -94,6 +100,9 @@ type port struct {
 	name   string
 	number int
 }
+
+// isMetrics tells whether it is for Prometheus, and not for the grid's own traffic.
+func (p port) isMetrics() bool { return p.name == "metrics" }
 
 // listens says which setting makes which port.
 var listens = []struct{ port, setting string }{

@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -70,12 +72,17 @@ func TestAChangeOfComposeReachesKubernetes(t *testing.T) {
 		{"/data", "/disk", "dispatcher.yaml", "mountPath: /disk\n"},
 		{":50062", ":60062", "dispatcher.yaml", "- dispatcher-0=dispatcher-0.dispatcher:60062,dispatcher-1=dispatcher-1.dispatcher:60062,dispatcher-2=dispatcher-2.dispatcher:60062\n"},
 		{":50062", ":60062", "dispatcher-service.yaml", "port: 60062\n"},
+		{":50051", ":60051", "to-nameservice.yaml", "port: 60051\n"},
+		{":50052", ":60052", "to-dispatcher.yaml", "port: 60052\n"},
+		{":50062", ":60062", "to-raft.yaml", "port: 60062\n"},
+		{":50060", ":60060", "to-worker.yaml", "port: 60060\n"},
+		{":9090", ":9191", "prometheus/metrics-service.yaml", "port: 9191\n"},
 		{"  worker-sum-2:", "  worker-hash-3:", "worker-hash.yaml", "replicas: 3\n"},
 		{"  worker-sum-2:", "  worker-hash-3:", "worker-sum.yaml", "replicas: 1\n"},
-		{"  worker-sum-2:", "  worker-hash-3:", "autoscalers/sum/kustomization.yaml", "path: /spec/minReplicas\n      value: 1\n"},
+		{"  worker-sum-2:", "  worker-hash-3:", "prometheus/sum/kustomization.yaml", "path: /spec/minReplicas\n      value: 1\n"},
 		{"  worker-sum-2:", "  worker-count:", "kustomization.yaml", "- worker-count\n"},
 		{"  worker-sum-2:", "  worker-count:", "worker-count/kustomization.yaml", "taskgrid/type: count\n"},
-		{"  worker-sum-2:", "  worker-count:", "autoscalers/kustomization.yaml", "- count\n"},
+		{"  worker-sum-2:", "  worker-count:", "prometheus/kustomization.yaml", "- count\n"},
 		{"  monitoring:", "  broker:", "kustomization.yaml", "- path: broker.yaml\n"},
 	} {
 		files, err := generate([]byte(strings.ReplaceAll(before, c.old, c.new)))
@@ -96,9 +103,48 @@ func TestWhatKubernetesSaysOtherwiseIsSaidHere(t *testing.T) {
 		{"  nameservice-2:", "  broker-2:", "service broker-2: there is no service broker"},
 		{`"CMD"`, `"CMD-SHELL"`, "want CMD and a program"},
 		{"stop_grace_period: 20s", "stop_grace_period: soon", "soon"},
+		{"--raft-address", "--raft", "policy to-raft: no service of compose has a port raft"},
+		{`"--http"`, `"--metrics-address", ":9191", "--http"`, "ports [9090 9191] of metrics"},
 	} {
 		if _, err := generate([]byte(strings.ReplaceAll(compose(t), c.old, c.new))); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s for %s: got %v, want %q", c.new, c.old, err, c.want)
 		}
+	}
+}
+
+// TestAPortIsWrittenByHandInComposeOnly looks for the numbers of compose in every manifest that was not generated.
+func TestAPortIsWrittenByHandInComposeOnly(t *testing.T) {
+	all, err := read([]byte(compose(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var numbers []string
+	for _, w := range all {
+		ports, err := w.ports()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range ports {
+			numbers = append(numbers, strconv.Itoa(p.number))
+		}
+	}
+	again := regexp.MustCompile(`\b(` + strings.Join(numbers, "|") + `)\b`)
+	looked := 0
+	err = filepath.WalkDir("../..", func(path string, entry fs.DirEntry, err error) error {
+		if path == filepath.Join("..", folder) {
+			return fs.SkipDir
+		}
+		if err != nil || filepath.Ext(path) != ".yaml" {
+			return err
+		}
+		looked++
+		text, err := os.ReadFile(path)
+		for _, number := range again.FindAllString(string(text), -1) {
+			t.Errorf("%s: %s is a port in docker-compose.yml, want it to come from there", path, number)
+		}
+		return err
+	})
+	if err != nil || looked == 0 || len(numbers) < len(all) {
+		t.Fatalf("looked for %v in %d files: %v", numbers, looked, err)
 	}
 }

@@ -49,8 +49,8 @@ func generate(compose []byte) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	patches, autoscalers := object{}, object{}
-	files := map[string]object{"kustomization.yaml": patches, "autoscalers/kustomization.yaml": autoscalers}
+	base, prometheus := object{}, object{}
+	files := map[string]object{"kustomization.yaml": base, "prometheus/kustomization.yaml": prometheus}
 	for _, kustomization := range files {
 		kustomization["apiVersion"], kustomization["kind"] = "kustomize.config.k8s.io/v1alpha1", "Component"
 	}
@@ -63,19 +63,29 @@ func generate(compose []byte) (map[string][]byte, error) {
 		if files[name+".yaml"], err = w.patch(ports); err != nil {
 			return nil, fmt.Errorf("service %s: %w", name, err)
 		}
-		list(patches, "patches", object{"path": name + ".yaml"})
+		list(base, "patches", object{"path": name + ".yaml"})
 		if typ, is := strings.CutPrefix(name, "worker-"); is {
-			list(patches, "resources", name)
+			list(base, "resources", name)
 			files[name+"/kustomization.yaml"] = worker(typ)
-			list(autoscalers, "resources", typ)
-			if files["autoscalers/"+typ+"/kustomization.yaml"], err = w.autoscaler(typ); err != nil {
+			list(prometheus, "resources", typ)
+			if files["prometheus/"+typ+"/kustomization.yaml"], err = w.autoscaler(typ); err != nil {
 				return nil, err
 			}
 		} else {
-			files[name+"-service.yaml"] = reach(name, ports)
-			list(patches, "patches", object{"path": name + "-service.yaml"})
+			files[name+"-service.yaml"] = reach(name, slices.DeleteFunc(ports, port.isMetrics))
+			list(base, "patches", object{"path": name + "-service.yaml"})
 		}
 	}
+	for _, c := range calls {
+		if files[c.policy+".yaml"], err = c.egress(all); err != nil {
+			return nil, err
+		}
+		list(base, "patches", object{"path": c.policy + ".yaml"})
+	}
+	if files["prometheus/metrics-service.yaml"], err = metrics(all); err != nil {
+		return nil, err
+	}
+	list(prometheus, "patches", object{"path": "metrics-service.yaml"})
 	texts := map[string][]byte{}
 	for name, file := range files {
 		text, err := yaml.Marshal(file)
@@ -158,22 +168,6 @@ func (w *workload) container(ports []port) (object, error) {
 		}
 	}
 	return container, nil
-}
-
-// reach returns the ports of a workload's Service: all but that of the metrics, which have a Service of their own.
-func reach(name string, ports []port) object {
-	spec := object{}
-	for _, p := range ports {
-		entry := object{"name": p.name, "port": p.number, "targetPort": p.name}
-		switch p.name {
-		case "metrics":
-			continue
-		case "grpc":
-			entry["appProtocol"] = "kubernetes.io/h2c"
-		}
-		list(spec, "ports", entry)
-	}
-	return object{"apiVersion": "v1", "kind": "Service", "metadata": object{"name": name}, "spec": spec}
 }
 
 // worker returns the kustomization that makes the workers of a type out of those of any.

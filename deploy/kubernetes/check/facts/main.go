@@ -4,7 +4,8 @@
 // Services that differ by a number only (dispatcher, dispatcher-1, dispatcher-2) are replicas of one workload. For each
 // workload there is a patch that kustomize lays over the manifest written by hand: how many, image, arguments, environment,
 // ports, probes, grace period, confinement. For each worker-TYPE there is also a folder that makes the workload out of the
-// manifest of all workers, and one that makes its autoscaler.
+// manifest of all workers, and one that makes its autoscaler. The network policies of who calls, and the Service of the
+// metrics, get their port.
 package main
 
 import (
