@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -200,22 +201,30 @@ func (s *state) Persist(sink raft.SnapshotSink) error {
 	if _, err := sink.Write(s.header); err != nil {
 		return err
 	}
-	_, err := s.body.WriteTo(interruptible{sink, s.stopping})
+	_, err := s.body.WriteTo(&sparing{sink, s.stopping, time.Now()})
 	return err
 }
 
-// interruptible is a writer that fails when the journal stops.
-type interruptible struct {
+// sparing is a writer that rests for as long as it has worked: writing a large state takes a processor for a good part of
+// a second, and on a small machine every task would wait for it. It fails when the journal stops.
+type sparing struct {
 	io.Writer
 	stopping *atomic.Bool
+	rested   time.Time // when its work began again
 }
 
-// Write implements io.Writer.
-func (w interruptible) Write(p []byte) (int, error) {
+// longestRest is for a disk that made it wait: then the processor was free anyway.
+const longestRest = 10 * time.Millisecond
+
+// Write implements io.Writer. A state comes in pieces that take about a millisecond.
+func (w *sparing) Write(p []byte) (int, error) {
 	if w.stopping.Load() {
 		return 0, errors.New("the journal stops")
 	}
-	return w.Writer.Write(p)
+	n, err := w.Writer.Write(p)
+	time.Sleep(min(time.Since(w.rested), longestRest)) //nolint:forbidigo // nothing waits for this goroutine: it is to be slow
+	w.rested = time.Now()
+	return n, err
 }
 
 // Release implements raft.FSMSnapshot.

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/raft"
@@ -111,5 +114,35 @@ func TestAnUnknownEntryStopsTheMachineForGood(t *testing.T) {
 	}
 	if _, err := l.Snapshot(); !errors.Is(err, failure) {
 		t.Errorf("after it Snapshot gives %v, want the failure: a snapshot would hide the entry", err)
+	}
+}
+
+// slow is a disk that takes its time for each write.
+type slow time.Duration
+
+func (s slow) Write(p []byte) (int, error) {
+	time.Sleep(time.Duration(s))
+	return len(p), nil
+}
+
+func TestAStateBeingWrittenLeavesHalfOfTheTimeToOthers(t *testing.T) {
+	for each, want := range map[time.Duration]time.Duration{time.Millisecond: 2 * time.Millisecond, time.Second: time.Second + longestRest} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			w := &sparing{slow(each), new(atomic.Bool), began}
+			const pieces = 100
+			for range pieces {
+				if _, err := w.Write([]byte("a piece")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := time.Since(began) / pieces; got != want {
+				t.Errorf("pieces that take %v each: %v from one to the next, want %v", each, got, want)
+			}
+			w.stopping.Store(true)
+			if _, err := w.Write([]byte("a piece")); err == nil {
+				t.Error("written on while the journal stops")
+			}
+		})
 	}
 }
