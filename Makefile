@@ -90,8 +90,9 @@ failover: ## kill leaders of three dispatchers under 500 tasks/s and measure the
 	FAILOVERS=$(or $(N),30) go test -count=1 -v -timeout 1h $(TESTFLAGS) ./tests/failover
 
 .PHONY: kubernetes
-kubernetes: ## check deploy/kubernetes against published schemas and docker-compose.yml; needs no cluster
-	cd deploy/kubernetes/check && go vet ./... && go test -count=1 $(TESTFLAGS) ./...
+kubernetes: $(GOLANGCI) ## check deploy/kubernetes against published schemas and docker-compose.yml; needs no cluster
+	cd deploy/kubernetes/check && $(GOLANGCI) run --allow-parallel-runners -c ../../../.golangci.yml ./...
+	cd deploy/kubernetes/check && go test -count=1 $(TESTFLAGS) ./...
 
 .PHONY: demo
 demo: ## a grid with the random test client, in a temporary folder
