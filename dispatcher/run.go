@@ -165,7 +165,7 @@ func (r *runStream) tell(ctx context.Context, stream pb.Dispatcher_RunTasksServe
 		r.acks, r.waiter.ready, r.settled = nil, nil, 0
 		r.d.mu.Unlock()
 		if err := r.send(stream, acks, ready); err != nil {
-			return nil // the stream is broken; the client knows
+			return err
 		}
 		r.finished(len(ready) + settled)
 		switch {
@@ -187,7 +187,7 @@ func (r *runStream) tell(ctx context.Context, stream pb.Dispatcher_RunTasksServe
 	}
 }
 
-// send sends acknowledgements and ended tasks, in messages of about frameBytes.
+// send sends acknowledgements, and ended tasks in messages of about frameBytes.
 func (r *runStream) send(stream pb.Dispatcher_RunTasksServer, acks []*pb.RunAck, ready []*core.Task) error {
 	if len(acks)+len(ready) == 0 {
 		return nil

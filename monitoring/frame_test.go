@@ -2,6 +2,7 @@ package monitoring
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -94,4 +95,18 @@ func TestAFrameCostsAtLeastItsText(t *testing.T) {
 			t.Fatalf("%d bytes of text, %v, of a frame that costs %d: %s", len(got), err, frame.cost, got)
 		}
 	})
+}
+
+func TestALongTextThatNeedsEscapingIsCounted(t *testing.T) {
+	for _, char := range []string{"a", "\x00", "\x1f", "\x7f", `"`, `\`, "<", ">", "&", "é", "€", "\u2028", "\u2029", "\U0001F600"} {
+		e := &pb.Event{Sequence: 1, What: &pb.Event_Task{Task: &pb.TaskEvent{Id: 1, Reason: strings.Repeat(char, 5000)}}}
+		frame := newFrame(e)
+		got, err := frame.text()
+		if err != nil || len(got) > frame.cost {
+			t.Errorf("%q: %d bytes of text, %v, of a frame that costs %d", char, len(got), err, frame.cost)
+		}
+		if char == "a" && frame.cost > len(got)+frameCost {
+			t.Errorf("%q: a frame of %d bytes costs %d", char, len(got), frame.cost)
+		}
+	}
 }

@@ -34,18 +34,31 @@ type frame struct {
 	err   error
 }
 
-const (
-	// frameCost is more than a frame takes without the event's strings: as a message, or as the names and numbers of its text.
-	frameCost = 512
-	// escaped is how many bytes of JSON a byte of a string becomes at most: a control character is written as \u0000.
-	escaped = 6
-)
+// frameCost is more than a frame takes without the event's strings: as a message, or as the names and numbers of its text.
+const frameCost = 512
 
 func newFrame(e *pb.Event) *frame {
 	t, w := e.GetTask(), e.GetWorker()
-	strings := len(t.GetType()) + len(t.GetWorkerId()) + len(t.GetReason()) +
-		len(w.GetWorkerId()) + len(w.GetAspect()) + len(w.GetFrom()) + len(w.GetTo()) + len(w.GetReason())
-	return &frame{seq: e.GetSequence(), typ: t.GetType(), task: t.GetId(), cost: frameCost + escaped*strings, event: e}
+	cost := frameCost
+	for _, s := range [...]string{t.GetType(), t.GetWorkerId(), t.GetReason(),
+		w.GetWorkerId(), w.GetAspect(), w.GetFrom(), w.GetTo(), w.GetReason()} {
+		cost += quoted(s)
+	}
+	return &frame{seq: e.GetSequence(), typ: t.GetType(), task: t.GetId(), cost: cost, event: e}
+}
+
+// quoted returns how many bytes a string takes in JSON at most: some characters are written like \u0000.
+func quoted(s string) int {
+	n := len(s)
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ', c == '"', c == '\\', c == '<', c == '>', c == '&', c == 0x7f:
+			n += 5
+		case c >= 0x80: // \u2028 stands for three bytes
+			n++
+		}
+	}
+	return n
 }
 
 func newFrames(events []*pb.Event) []*frame {

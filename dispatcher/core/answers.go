@@ -103,9 +103,15 @@ func (s *Scheduler) Refused(link Link, task uint64, token Token, why string) str
 // Our worker never stops draining, it ends; another may, and begins a new stream. Tasks that nobody else serves wait in
 // their queue meanwhile, as for a worker that is DRAINING.
 func (s *Scheduler) Drains(link Link) {
-	if w := s.byLink[link]; w != nil {
-		w.leaving = true
-		s.touch(w)
+	w := s.byLink[link]
+	if w == nil {
+		return
+	}
+	w.leaving = true
+	s.touch(w)
+	if w.patient { // what waited for something to go with does so no longer
+		w.patient = false
+		s.outgoing = append(s.outgoing, w)
 	}
 }
 

@@ -144,6 +144,15 @@ func (s *Scheduler) checkQueues() error {
 			return fmt.Errorf("queue of %s holds %d, of which %d dead; it counts %d and %d", q.typ, held, held-live, q.held, q.dead)
 		}
 		queued += live
+		flying := 0
+		for _, f := range s.flights {
+			if f.spec.Type == q.typ {
+				flying++
+			}
+		}
+		if flying != q.flying {
+			return fmt.Errorf("%d tasks of %s are with workers; its queue counts %d", flying, q.typ, q.flying)
+		}
 	}
 	s.m.tasks.each(func(t *Task) {
 		if t.State == Queued && s.flights[t.ID] == nil {

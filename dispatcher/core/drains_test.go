@@ -76,12 +76,13 @@ func TestAWorkerThatDrainedIsTriedAgain(t *testing.T) {
 func TestAWorkerThatDrainsIsAcknowledgedAtOnce(t *testing.T) {
 	l := newLeader(t)
 	w := l.worker("a", 1, "hash")
+	l.s.Take()
 	l.s.send(l.s.byLink[w.link], Message{Kind: Acknowledge})
-	if !l.s.Patient(w.link) {
-		t.Error("an acknowledgement does not wait for something to go with")
+	if _, links := l.s.Take(); len(links) != 1 || !l.s.Patient(w.link) {
+		t.Errorf("links %v, patient %v: an acknowledgement waits for something to go with", links, l.s.Patient(w.link))
 	}
 	l.s.Drains(w.link)
-	if l.s.Patient(w.link) {
-		t.Error("the acknowledgement of one that drains waits for something to go with")
+	if _, links := l.s.Take(); len(links) != 1 || l.s.Patient(w.link) {
+		t.Errorf("links %v, patient %v: the acknowledgement of one that drains goes at once", links, l.s.Patient(w.link))
 	}
 }

@@ -148,6 +148,7 @@ func (s *Scheduler) handOver(q *queue, w *worker, t *Task) {
 		w.probe = f
 	}
 	s.flights[t.ID] = f
+	q.flying++
 	s.board(w, f)
 	s.timers.add(&f.timer)
 	s.propose(&Dispatch{At: At(s.now), Task: t.ID, Token: token, WorkerID: w.info.ID, LeaseID: w.info.LeaseID})

@@ -67,3 +67,25 @@ func TestTwoFloodsLeaveEachOthersWindowsAlone(t *testing.T) {
 		t.Errorf("%d and %d tasks in hand of two floods, want 258 each", len(hand), len(other))
 	}
 }
+
+// TestTwoClosedLoopsLeaveEachOthersWindowsAlone: what is under way counts too, where nothing waits.
+func TestTwoClosedLoopsLeaveEachOthersWindowsAlone(t *testing.T) {
+	l, flood, lone, hand := flooded(t, time.Microsecond)
+	l.pass(2 * inUse) // what is left of the flood waits
+	for range 200 {
+		l.submit(Spec{Type: "lone"})
+	}
+	l.pass(inUse / 2)
+	other := lone.heard(Assign)
+	for range 5 { // each end makes the client submit the next
+		for i, m := range other {
+			lone.do(func() { lone.answer(m, EndResult, "", time.Microsecond) })
+			l.submit(Spec{Type: "lone"})
+			other[i] = lone.one()
+		}
+		l.pass(inUse / 2)
+		if hand = append(work(flood, hand), flood.heard(Assign)...); len(hand) != 258 || len(other) != 200 {
+			t.Fatalf("%d and %d tasks in hand, want 258 and 200", len(hand), len(other))
+		}
+	}
+}

@@ -20,8 +20,10 @@ type queue struct {
 	dirty  bool   // something may be handed over; the scheduler looks at it in its next flush
 
 	queued time.Time // when a task came into it last
-	short  bool      // so was the task of it that ended last
+	flying int       // tasks of the type that are with a worker
+	short  bool      // the worker that ended one last is known to do them within the lookahead
 	narrow bool      // there is a light type beside it; see weigh
+	turned bool      // narrow has changed in the latest weigh
 }
 
 // waits tells whether a task in it is still QUEUED.

@@ -101,6 +101,7 @@ func (s *Scheduler) orphan(t *Task) {
 		timer: timer{task: t.ID},
 	}
 	s.flights[t.ID] = f
+	s.queue(t.Type).flying++
 	s.await(f)
 }
 
@@ -262,6 +263,7 @@ func (s *Scheduler) land(f *flight) {
 	}
 	s.timers.stop(&f.timer)
 	delete(s.flights, f.task)
+	s.queue(f.spec.Type).flying--
 }
 
 // live tells whether a version in a queue is still its task's version, and not on its way to a worker.

@@ -30,7 +30,7 @@ type service struct {
 	}
 }
 
-// seconds is a duration as Kubernetes wants it.
+// seconds is a duration as Kubernetes wants it: whole, and 0 only where compose does not say it.
 type seconds int
 
 // UnmarshalJSON reads compose's spelling, such as 20s or 1m.
@@ -40,6 +40,9 @@ func (s *seconds) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	d, err := time.ParseDuration(text)
+	if err == nil && (d <= 0 || d%time.Second != 0) {
+		err = fmt.Errorf("%s: must be whole seconds", text)
+	}
 	*s = seconds(d / time.Second)
 	return err
 }
@@ -62,6 +65,17 @@ var people = map[string]bool{"client": true, "test-client": true}
 
 var number = regexp.MustCompile(`-\d+$`)
 
+// typeInName is what a type must be to stand in the name of an object of Kubernetes.
+var typeInName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+
+// typ returns the types of a worker as its command has them; "" for what is none.
+func (s service) typ() string {
+	if len(s.Command) < 2 || s.Command[0] != "worker" {
+		return ""
+	}
+	return s.Command[1]
+}
+
 // read returns compose's workloads by name.
 func read(compose []byte) (map[string]workload, error) {
 	var file struct{ Services map[string]service }
@@ -75,8 +89,17 @@ func read(compose []byte) (map[string]workload, error) {
 		}
 		first := number.ReplaceAllString(name, "")
 		s, there := file.Services[first]
+		if !there && name == "worker-"+file.Services[name].typ() {
+			first, s, there = name, file.Services[name], true // the number belongs to the type
+		}
 		if !there {
 			return nil, fmt.Errorf("service %s: there is no service %s", name, first)
+		}
+		if typ := s.typ(); typ != file.Services[name].typ() || strings.HasPrefix(first, "worker-") && (first != "worker-"+typ || !typeInName.MatchString(typ)) {
+			return nil, fmt.Errorf("service %s: %q: want worker TYPE, with the one type of its name, of a-z, 0-9 and -", name, file.Services[name].Command)
+		}
+		if s.StopGracePeriod == 0 || s.Healthcheck.Interval == 0 || s.Healthcheck.Timeout == 0 || s.Healthcheck.Retries == 0 {
+			return nil, fmt.Errorf("service %s: want stop_grace_period, and interval, timeout and retries of its healthcheck", name)
 		}
 		all[first] = workload{s, first, all[first].replicas + 1}
 	}

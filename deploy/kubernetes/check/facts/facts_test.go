@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -46,6 +47,11 @@ func TestTheFolderIsWhatComposeSays(t *testing.T) {
 	}
 }
 
+// second returns a worker of the profile ha as compose has it.
+func second(name, typ string) string {
+	return fmt.Sprintf("  worker-%s:\n    <<: *worker\n    profiles: [ha]\n    command: [\"worker\", %q]\n", name, typ)
+}
+
 // TestAChangeOfComposeReachesKubernetes changes one fact at a time, and looks for it where a cluster reads it.
 func TestAChangeOfComposeReachesKubernetes(t *testing.T) {
 	before := compose(t)
@@ -76,13 +82,14 @@ func TestAChangeOfComposeReachesKubernetes(t *testing.T) {
 		{":50052", ":60052", "to-dispatcher.yaml", "port: 60052\n"},
 		{":50062", ":60062", "to-raft.yaml", "port: 60062\n"},
 		{":50060", ":60060", "to-worker.yaml", "port: 60060\n"},
+		{second("sum-2", "sum"), second("sha-256", "sha-256"), "worker-sha-256/kustomization.yaml", "taskgrid/type: sha-256\n"},
 		{":9090", ":9191", "prometheus/metrics-service.yaml", "port: 9191\n"},
-		{"  worker-sum-2:", "  worker-hash-3:", "worker-hash.yaml", "replicas: 3\n"},
-		{"  worker-sum-2:", "  worker-hash-3:", "worker-sum.yaml", "replicas: 1\n"},
-		{"  worker-sum-2:", "  worker-hash-3:", "prometheus/sum/kustomization.yaml", "path: /spec/minReplicas\n      value: 1\n"},
-		{"  worker-sum-2:", "  worker-count:", "kustomization.yaml", "- worker-count\n"},
-		{"  worker-sum-2:", "  worker-count:", "worker-count/kustomization.yaml", "taskgrid/type: count\n"},
-		{"  worker-sum-2:", "  worker-count:", "prometheus/kustomization.yaml", "- count\n"},
+		{second("sum-2", "sum"), second("hash-3", "hash"), "worker-hash.yaml", "replicas: 3\n"},
+		{second("sum-2", "sum"), second("hash-3", "hash"), "worker-sum.yaml", "replicas: 1\n"},
+		{second("sum-2", "sum"), second("hash-3", "hash"), "prometheus/sum/kustomization.yaml", "path: /spec/minReplicas\n      value: 1\n"},
+		{second("sum-2", "sum"), second("count", "count"), "kustomization.yaml", "- worker-count\n"},
+		{second("sum-2", "sum"), second("count", "count"), "worker-count/kustomization.yaml", "taskgrid/type: count\n"},
+		{second("sum-2", "sum"), second("count", "count"), "prometheus/kustomization.yaml", "- count\n"},
 		{"  monitoring:", "  broker:", "kustomization.yaml", "- path: broker.yaml\n"},
 	} {
 		files, err := generate([]byte(strings.ReplaceAll(before, c.old, c.new)))
@@ -103,6 +110,11 @@ func TestWhatKubernetesSaysOtherwiseIsSaidHere(t *testing.T) {
 		{"  nameservice-2:", "  broker-2:", "service broker-2: there is no service broker"},
 		{`"CMD"`, `"CMD-SHELL"`, "want CMD and a program"},
 		{"stop_grace_period: 20s", "stop_grace_period: soon", "soon"},
+		{"stop_grace_period: 20s", "stop_grace_period: 500ms", "500ms: must be whole seconds"},
+		{"stop_grace_period: 20s", "", "want stop_grace_period"},
+		{"  interval: 5s", "", "interval, timeout and retries"},
+		{`["worker", "sum"]`, `["worker", "sum,upper"]`, "want worker TYPE"},
+		{`["worker", "sum"]`, `["worker", "hash"]`, "want worker TYPE"},
 		{"--raft-address", "--raft", "policy to-raft: no service of compose has a port raft"},
 		{`"--http"`, `"--metrics-address", ":9191", "--http"`, "ports [9090 9191] of metrics"},
 	} {
