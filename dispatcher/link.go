@@ -102,7 +102,7 @@ func (d *Dispatcher) runLink(ctx context.Context, conn *grpc.ClientConn, w core.
 		return false, err
 	}
 	hello := first.GetHello()
-	l, err := d.connect(w, hello)
+	l, err := d.connect(ctx, w, hello)
 	if err != nil {
 		return false, err
 	}
@@ -119,8 +119,9 @@ func (d *Dispatcher) runLink(ctx context.Context, conn *grpc.ClientConn, w core.
 	return true, err
 }
 
-// connect checks a Hello and begins the stream.
-func (d *Dispatcher) connect(w core.WorkerInfo, hello *pb.Hello) (*lane, error) {
+// connect checks a Hello and begins the stream. It does not once ctx has ended: the worker may have another stream by now,
+// begun by whom we dialled after that, and this one must not take its place.
+func (d *Dispatcher) connect(ctx context.Context, w core.WorkerInfo, hello *pb.Hello) (*lane, error) {
 	if hello == nil {
 		return nil, errors.New("its first message has no Hello")
 	}
@@ -141,6 +142,9 @@ func (d *Dispatcher) connect(w core.WorkerInfo, hello *pb.Hello) (*lane, error) 
 	l := &lane{wake: make(chan struct{}, 1)}
 	err := errors.New("this dispatcher does not lead")
 	d.step(func(s *core.Scheduler) {
+		if err = ctx.Err(); err != nil {
+			return
+		}
 		if l.link, err = s.Connect(w.ID, w.LeaseID, int(min(hello.Window, maxWindow)), held, outcomes); err == nil {
 			d.lanes[l.link] = l
 		}

@@ -13,6 +13,7 @@ type directory struct {
 	view       *core.View
 	known      map[string]core.WorkerInfo // as the scheduler was told
 	dials      map[string]dial            // the latest one to each worker
+	open       map[string]*stream         // and the stream that came of it
 	dialled    int
 }
 
@@ -25,6 +26,7 @@ type dial struct {
 // begin starts with nothing, as a new leader does.
 func (y *directory) begin() {
 	y.view, y.known, y.dials = core.NewView(), map[string]core.WorkerInfo{}, map[string]dial{}
+	y.open = map[string]*stream{}
 	y.dispatcher.referee.listed(y.known)
 	for _, ns := range y.dispatcher.nameservices {
 		y.watch(ns)
@@ -75,7 +77,7 @@ func (y *directory) changed() {
 	for _, id := range gone {
 		d.say("dispatcher: the name service knows no %s any more", id)
 		delete(y.known, id)
-		delete(y.dials, id)
+		y.hangUp(id)
 		d.referee.listed(y.known)
 		d.step(func(s *core.Scheduler) { s.RemoveWorker(id) })
 	}
@@ -85,11 +87,24 @@ func (y *directory) changed() {
 		d.referee.listed(y.known)
 		d.step(func(s *core.Scheduler) { s.SetWorker(info) })
 		if as := y.dials[info.ID]; as.worker.LeaseID != info.LeaseID || as.worker.Address != info.Address {
+			y.hangUp(info.ID)
 			y.dialled++
 			as = dial{info, y.dialled}
 			y.dials[info.ID] = as
 			d.later(d.upTo(20*time.Millisecond), func() { y.dial(as) })
 		}
+	}
+}
+
+// superseded tells whether another process of the worker is dialled by now, or none.
+func (y *directory) superseded(as dial) bool { return y.dials[as.worker.ID].number != as.number }
+
+// hangUp ends the keeping of a stream to a worker.
+func (y *directory) hangUp(id string) {
+	delete(y.dials, id)
+	if s := y.open[id]; s != nil {
+		delete(y.open, id)
+		s.cut("the dispatcher hung up")
 	}
 }
 
@@ -105,8 +120,8 @@ type link struct {
 // dial opens a stream to a worker, if it can be reached, and tries again later otherwise.
 func (y *directory) dial(as dial) {
 	d := y.dispatcher
-	if y.dials[as.worker.ID].number != as.number {
-		return // another process of the worker is dialled by now, or none
+	if y.superseded(as) {
+		return
 	}
 	again := func(why string, pause time.Duration) {
 		d.step(func(s *core.Scheduler) { s.Unreachable(as.worker.ID, as.worker.LeaseID, why) })
@@ -124,7 +139,7 @@ func (y *directory) dial(as dial) {
 		again("connection refused", 100*time.Millisecond+d.upTo(2*time.Second))
 		return
 	}
-	l.stream = s
+	l.stream, y.open[as.worker.ID] = s, s
 	s.send(d.process, func() {
 		h := wk.attach(s, l)
 		d.say("%s: says Hello: runs %d, %d outcomes", wk.id, len(h.held), len(h.outcomes))
@@ -132,10 +147,13 @@ func (y *directory) dial(as dial) {
 	})
 }
 
-// hello takes a worker's Hello. If it is another worker than the one that was dialled, or another process of it, the
-// stream is of no use.
+// hello takes a worker's Hello. If it is another worker than the one that was dialled, or another process of it, or if
+// that is dialled anew by now, the stream is of no use.
 func (l *link) hello(h hello) {
 	d, w := l.directory.dispatcher, l.dial.worker
+	if l.directory.superseded(l.dial) {
+		return
+	}
 	if h.id != w.ID || h.lease != w.LeaseID {
 		if d.bug != anyHello {
 			l.stream.cut("it is another worker")
