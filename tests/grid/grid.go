@@ -27,53 +27,6 @@ import (
 // claim a time measure it themselves.
 const Patience = 30 * time.Second
 
-// binary is the built taskgrid, once for all tests of a run.
-var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "taskgrid-test-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "taskgrid")
-	return path, build("taskgrid/cmd/taskgrid", path)
-})
-
-func build(pkg, path string, flags ...string) error {
-	args := append([]string{"build", "-o", path}, flags...)
-	if out, err := exec.Command("go", append(args, pkg)...).CombinedOutput(); err != nil {
-		return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
-	}
-	return nil
-}
-
-// Build builds a program, with flags of go build, and returns its path.
-func Build(t testing.TB, pkg string, flags ...string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), filepath.Base(pkg))
-	if err := build(pkg, path, flags...); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// Main runs the tests of a package and removes the binary that they built.
-func Main(m *testing.M) {
-	code := m.Run()
-	if path, err := binary(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
-	}
-	os.Exit(code)
-}
-
-// Binary returns the path of the built taskgrid.
-func Binary(t testing.TB) string {
-	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 // Grid is a set of processes that belong together.
 type Grid struct {
 	t    testing.TB
@@ -182,7 +135,7 @@ func (g *Grid) Context() context.Context {
 func (g *Grid) Eventually(what string, do func(ctx context.Context) error) {
 	g.t.Helper()
 	deadline := time.Now().Add(Patience)
-	for {
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		err := do(ctx)
 		cancel()
@@ -192,7 +145,7 @@ func (g *Grid) Eventually(what string, do func(ctx context.Context) error) {
 		if time.Now().After(deadline) {
 			g.t.Fatalf("%s: not within %v: %v", what, Patience, err)
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(pause)
 	}
 }
 

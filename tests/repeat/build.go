@@ -13,9 +13,9 @@ import (
 	"strings"
 )
 
-// build builds taskgrid and the test binaries of the packages that have tests.
-func build(ctx context.Context, dir string, patterns []string) (tests []*test, err error) {
-	program := filepath.Join(dir, "taskgrid")
+// build builds taskgrid, in the folder where the tests look for it, and the test binaries of the packages that have tests.
+func build(ctx context.Context, dir, builds string, race bool, patterns []string) (tests []*test, err error) {
+	program := filepath.Join(builds, "taskgrid")
 	if _, err := goTool(ctx, "build", "-trimpath", "-buildvcs=false", "-o", program, "./cmd/taskgrid"); err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func build(ctx context.Context, dir string, patterns []string) (tests []*test, e
 			continue
 		}
 		t := &test{pkg: pkg, dir: source, binary: filepath.Join(dir, strings.ReplaceAll(pkg, "/", "_")+".test")}
-		if _, err := goTool(ctx, "test", "-race", "-trimpath", "-c", "-o", t.binary, pkg); err != nil {
+		if _, err := goTool(ctx, "test", fmt.Sprint("-race=", race), "-trimpath", "-c", "-o", t.binary, pkg); err != nil {
 			return nil, err
 		}
 		if t.key, err = hash(t.binary); err != nil {

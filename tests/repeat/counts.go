@@ -21,19 +21,20 @@ type counts struct {
 
 	mu      sync.Mutex
 	of      map[string]count // by package
-	running map[string]bool
+	running map[string]int   // how many runs of it go on
 }
 
 // count is what is known of one package.
 type count struct {
-	Key     string        `json:"key"` // of the binary that it holds for
-	Runs    int           `json:"runs"`
-	Longest time.Duration `json:"longest"`
+	Key       string        `json:"key"` // of the binary that it holds for
+	Runs      int           `json:"runs"`
+	Longest   time.Duration `json:"longest"`
+	Processor time.Duration `json:"processor"` // of the last run
 }
 
 // openCounts reads the file, if there is one. What it says of other binaries is left out.
 func openCounts(path string, tests []*test) (*counts, error) {
-	c := &counts{path: path, tests: tests, of: map[string]count{}, running: map[string]bool{}}
+	c := &counts{path: path, tests: tests, of: map[string]count{}, running: map[string]int{}}
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		data, err = []byte("{}"), nil
@@ -52,30 +53,34 @@ func openCounts(path string, tests []*test) (*counts, error) {
 	return c, nil
 }
 
-// next returns the package to run: the one that has passed least often. nil: all that is not running has passed often
-// enough.
+// next returns the package to run: the one that has passed least often, if those of its runs that go on pass. nil: all have
+// passed often enough then.
 func (c *counts) next(runs int) *test {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var least *test
 	for _, t := range c.tests {
-		if n := c.of[t.pkg].Runs; !c.running[t.pkg] && n < runs && (least == nil || n < c.of[least.pkg].Runs) {
+		if n := c.expected(t); n < runs && (least == nil || n < c.expected(least)) {
 			least = t
 		}
 	}
 	if least != nil {
-		c.running[least.pkg] = true
+		c.running[least.pkg]++
 	}
 	return least
 }
 
+// expected is how often a package will have passed. The lock is held.
+func (c *counts) expected(t *test) int { return c.of[t.pkg].Runs + c.running[t.pkg] }
+
 // ran counts a run, and writes the file.
-func (c *counts) ran(t *test, passed bool, took time.Duration) error {
+func (c *counts) ran(t *test, passed bool, of cost) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.running, t.pkg)
+	c.running[t.pkg]--
 	n := c.of[t.pkg]
-	n.Longest = max(n.Longest, took)
+	n.Longest = max(n.Longest, of.took)
+	n.Processor = of.processor
 	if n.Runs++; !passed {
 		n.Runs = 0
 	}
@@ -107,9 +112,13 @@ func (c *counts) print(w io.Writer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "package\tpassed\tlongest")
+	fmt.Fprintln(table, "package\tpassed\tlongest\tprocessor time")
+	var all time.Duration
 	for _, t := range c.tests {
-		fmt.Fprintf(table, "%s\t%d\t%v\n", t.pkg, c.of[t.pkg].Runs, c.of[t.pkg].Longest.Round(time.Millisecond))
+		n := c.of[t.pkg]
+		all += n.Processor
+		fmt.Fprintf(table, "%s\t%d\t%v\t%v\n", t.pkg, n.Runs, n.Longest.Round(time.Millisecond), n.Processor.Round(time.Millisecond))
 	}
+	fmt.Fprintf(table, "all\t\t\t%v\n", all.Round(time.Millisecond))
 	_ = table.Flush() // a failing stdout has no one to tell
 }

@@ -21,7 +21,8 @@ func TestCountsGrowOverSessionsForTheSameBinaryOnly(t *testing.T) {
 	}
 	ran := func(c *counts, test *test, passed bool) {
 		t.Helper()
-		if err := c.ran(test, passed, time.Second); err != nil {
+		c.running[test.pkg]++
+		if err := c.ran(test, passed, cost{took: time.Second, processor: time.Minute}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -30,10 +31,18 @@ func TestCountsGrowOverSessionsForTheSameBinaryOnly(t *testing.T) {
 		ran(c, tests["a"], true)
 	}
 	ran(c, tests["b"], true)
-	if next := c.next(200); next != tests["b"] {
-		t.Errorf("next is %v, want b, which has passed least often", next)
+	for range 2 { // of which the first goes on when the second begins
+		if next := c.next(200); next != tests["b"] {
+			t.Errorf("next is %v, want b, which has passed least often", next)
+		}
+	}
+	if next := c.next(3); next != nil {
+		t.Errorf("when what goes on is enough, next is %v", next)
 	}
 	c, tests = session("1") // b was not run to its end
+	if of := c.of["a"]; of.Longest != time.Second || of.Processor != time.Minute {
+		t.Errorf("a took %v and %v of a processor, want %v and %v", of.Longest, of.Processor, time.Second, time.Minute)
+	}
 	if c.of["a"].Runs != 3 || c.of["b"].Runs != 1 || c.least() != 1 {
 		t.Errorf("after a break: %v, want 3 and 1", c.of)
 	}
