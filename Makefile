@@ -37,7 +37,7 @@ test: ## all tests with the race detector; the process tests start the built bin
 	go test -race -timeout 20m $(TESTFLAGS) ./tests/virtual ./tests/process ./... # what takes longest begins first
 
 .PHONY: repeat
-repeat: ## all tests RUNS=200 times beside CPU load, for FOR=1h; the count goes on where it was (RUNS=200 FOR=0: to the end)
+repeat: ## all tests RUNS=200 times beside CPU load, for FOR=1h; the count goes on where it was (RUNS=200 FOR=0: to the end; REPEATFLAGS=-race=false: quicker)
 	go run ./tests/repeat -runs $(or $(RUNS),200) -for $(or $(FOR),1h) $(REPEATFLAGS)
 
 .PHONY: e2e
@@ -57,6 +57,8 @@ simulate: ## faults in virtual time: SEEDS=10000 of the rules alone, STORMS=300 
 .PHONY: chaos
 chaos: ## faults to real processes under load, DURATION=3m; CHAOS_SEED=… repeats their order
 	CHAOS_DURATION=$(or $(DURATION),3m) go test -count=1 -v -timeout 30m $(TESTFLAGS) -run TestNothingIsLostStuckOrDoneTwiceUnderChaos ./tests/chaos
+	FAILOVERS=3 go test -count=1 -timeout 30m $(TESTFLAGS) ./tests/failover
+	FAILOVERS=3 go test -count=1 $(TESTFLAGS) -run TestTheGapOfAFailoverIsShort ./tests/process
 
 .PHONY: soak
 soak: ## the same for long, DURATION=1h, and nothing may grow
@@ -75,7 +77,7 @@ histories: ## 200 runs of a cluster with failovers, each checked for linearizabi
 .PHONY: limits
 limits: ## the bounds of docs/limits.md in full: a million tasks, 10,000 watchers, 10,000 payloads of 64 KiB …
 	LIMITS=full go test -count=1 -v -timeout 15m ./tests/limits $(TESTFLAGS)
-	go test -count=1 -timeout 10m ./tests/virtual ./monitoring ./internal/rpc -run 'Thousand|TestOneCallTooMany' $(TESTFLAGS)
+	LIMITS=full go test -count=1 -timeout 10m ./tests/virtual ./monitoring ./internal/rpc -run 'Thousand|TestOneCallTooMany' $(TESTFLAGS)
 
 .PHONY: mutants
 mutants: ## known mistakes, laid over our code one at a time: the tests must notice each

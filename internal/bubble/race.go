@@ -4,7 +4,4 @@ package bubble
 
 import "runtime"
 
-// Race tells whether the race detector runs.
-const Race = true
-
 func init() { runtime.GOMAXPROCS(1) }

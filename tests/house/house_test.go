@@ -4,6 +4,7 @@ package house
 
 import (
 	"bytes"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -23,38 +25,62 @@ var services = []string{"nameservice", "dispatcher", "workers", "monitoring", "c
 
 func TestServicesNeverImportEachOther(t *testing.T) {
 	for _, service := range services {
-		cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "./"+service+"/...")
-		cmd.Dir = root
-		var errOut bytes.Buffer
-		cmd.Stderr = &errOut
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("go list -deps ./%s/...: %v\n%s", service, err, &errOut)
-		}
-		for _, dep := range strings.Fields(string(out)) {
-			path, ours := strings.CutPrefix(dep, "taskgrid/")
-			top, _, _ := strings.Cut(path, "/")
-			if ours && top != service && top != "proto" && top != "internal" {
-				t.Errorf("%s imports %s: services share proto and internal only", service, dep)
+		found := false
+		for pkg, deps := range imports(t) {
+			if pkg != "taskgrid/"+service && !strings.HasPrefix(pkg, "taskgrid/"+service+"/") {
+				continue
 			}
+			found = true
+			for _, dep := range deps {
+				path, ours := strings.CutPrefix(dep, "taskgrid/")
+				top, _, _ := strings.Cut(path, "/")
+				if ours && top != service && top != "proto" && top != "internal" {
+					t.Errorf("%s imports %s: services share proto and internal only", pkg, dep)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("there is no package of %s", service)
 		}
 	}
 }
 
-// TestTheImageIsBuiltFromAllThatTheBinaryImports: what .dockerignore does not name is not there when the image is built.
-func TestTheImageIsBuiltFromAllThatTheBinaryImports(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "./cmd/taskgrid")
-	cmd.Dir = root
-	out, err := cmd.Output()
+// imports returns, for each package of the repository, itself, those that it imports, those that these import, and so on.
+func imports(t *testing.T) map[string][]string {
+	t.Helper()
+	deps, err := listed()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return deps
+}
+
+// listed asks go list once for all tests.
+var listed = sync.OnceValues(func() (map[string][]string, error) {
+	cmd := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Deps " "}}`, "./...")
+	cmd.Dir = root
+	var errOut bytes.Buffer
+	cmd.Stderr = &errOut
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list: %w\n%s", err, &errOut)
+	}
+	deps := map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		names := strings.Fields(line)
+		deps[names[0]] = names
+	}
+	return deps, nil
+})
+
+// TestTheImageIsBuiltFromAllThatTheBinaryImports: what .dockerignore does not name is not there when the image is built.
+func TestTheImageIsBuiltFromAllThatTheBinaryImports(t *testing.T) {
 	ignore, err := os.ReadFile(filepath.Join(root, ".dockerignore"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	sent := strings.Split(string(ignore), "\n")
-	for _, dep := range strings.Fields(string(out)) {
+	for _, dep := range imports(t)["taskgrid/cmd/taskgrid"] {
 		path, ours := strings.CutPrefix(dep, "taskgrid/")
 		if top, _, _ := strings.Cut(path, "/"); ours && !slices.Contains(sent, "!"+top) {
 			t.Errorf(".dockerignore keeps %s from the image's build", dep)

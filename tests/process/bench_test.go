@@ -86,7 +86,7 @@ func TestBenchMeasuresARunningGrid(t *testing.T) {
 // TestBenchMeasuresWhatNeedsGridsOfItsOwn runs the long phases with few tasks.
 func TestBenchMeasuresWhatNeedsGridsOfItsOwn(t *testing.T) {
 	g := grid.New(t)
-	phases := benched(t, g, "--rounds", "1", "--phases", "mixed,replicas,heartbeat,lookup,backlog,disk", "--backlog", "3000", "--finished", "2000")
+	phases := benched(t, g, "--rounds", "1", "--duration", "100ms", "--phases", "mixed,replicas,heartbeat,lookup,backlog,disk", "--backlog", "3000", "--finished", "2000")
 	for phase, figures := range map[string][]string{
 		"mixed": {bench.Ratio}, "replicas": {bench.Ratio, "replicas_ratio"}, "heartbeat": {bench.Ratio}, "lookup": {bench.Ratio},
 		"backlog": {"submit_ratio", "drain_ratio", "backlog_ratio", "queued_ratio", "restart_s", "directory_mib"},

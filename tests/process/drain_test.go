@@ -23,7 +23,7 @@ func load(t *testing.T, g *grid.Grid, typ, payload string) (stop func() []uint64
 			select {
 			case <-done:
 				return
-			case <-time.After(10 * time.Millisecond):
+			case <-time.After(25 * time.Millisecond):
 				ids = append(ids, submit(t, c, 4, typ, always(payload))...)
 			}
 		}

@@ -45,7 +45,7 @@ func TestAHungWorkerDelaysNobodyElse(t *testing.T) {
 			select {
 			case <-stop:
 				return
-			case <-time.After(20 * time.Millisecond):
+			case <-time.After(50 * time.Millisecond):
 			}
 			begin := time.Now()
 			task, err := c.Run(t.Context(), &pb.TaskSpec{Type: "reverse", Payload: "hello"})

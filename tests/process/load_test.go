@@ -65,9 +65,9 @@ func statsWhen(g *grid.Grid, what string, ok func(stats) error) (s stats) {
 	return s
 }
 
-// TestTwoHundredClientsAtOnce submits 50 tasks from each of 200 clients and looks at /stats all the while.
+// TestTwoHundredClientsAtOnce submits 20 tasks from each of 200 clients and looks at /stats all the while.
 func TestTwoHundredClientsAtOnce(t *testing.T) {
-	const clients, each = 200, 50
+	const clients, each = 200, 20
 	g := grid.New(t)
 	g.Nameservice()
 	g.Dispatcher()

@@ -3,18 +3,19 @@
 package process
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	processes "taskgrid/internal/process"
+	pb "taskgrid/proto/taskgrid/v1"
 	"taskgrid/tests/grid"
 )
 
@@ -148,12 +149,12 @@ func TestNothingOutlivesAKilledUp(t *testing.T) {
 func TestUpLetsWorkersFinishBeforeItEnds(t *testing.T) {
 	g := grid.New(t)
 	p, r := up(t, g, "--data", "d")
-	out, said, code := g.Verb("submit", "wait", "1")
+	out, said, code := g.Verb("submit", "wait", "3")
 	if code != 0 {
-		t.Fatalf("submit wait 1: exit code %d, %s", code, said)
+		t.Fatalf("submit wait 3: exit code %d, %s", code, said)
 	}
 	id := strings.TrimSpace(out)
-	runs(g, id)
+	runs(t, g, id)
 	p.Terminate()
 	if code := p.Exited(); code != 0 {
 		t.Errorf("up ended with exit code %d, want 0", code)
@@ -170,19 +171,18 @@ func TestUpLetsWorkersFinishBeforeItEnds(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &task); err != nil {
 		t.Fatalf("wait %s -o json printed %q, %s", id, out, said)
 	}
-	if task.Result != "waited 1s" || task.Attempts != 1 {
-		t.Errorf("task %s ended with %q after %d attempts, want %q by the attempt that ran when up was asked to end", id, task.Result, task.Attempts, "waited 1s")
+	if task.Result != "waited 3s" || task.Attempts != 1 {
+		t.Errorf("task %s ended with %q after %d attempts, want %q by the attempt that ran when up was asked to end", id, task.Result, task.Attempts, "waited 3s")
 	}
 }
 
 // runs waits until a task runs.
-func runs(g *grid.Grid, id string) {
-	g.Eventually("the task runs", func(context.Context) error {
-		if out, _, _ := g.Verb("get", id, "-o", "json"); !strings.Contains(out, `"PROCESSING"`) {
-			return fmt.Errorf("it is %s", out)
-		}
-		return nil
-	})
+func runs(t *testing.T, g *grid.Grid, id string) {
+	n, err := strconv.ParseUint(id, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inState(g, g.Client(), n, pb.TaskState_TASK_STATE_PROCESSING)
 }
 
 // TestASecondCtrlCWaitsForNobody asks up to end while a task runs, and again.
@@ -190,7 +190,7 @@ func TestASecondCtrlCWaitsForNobody(t *testing.T) {
 	g := grid.New(t)
 	p, r := up(t, g, "--ephemeral")
 	out, _, _ := g.Verb("submit", "wait", "60")
-	runs(g, strings.TrimSpace(out))
+	runs(t, g, strings.TrimSpace(out))
 	p.Terminate()
 	logged(t, p, "up: stopping; waiting for running tasks (at most 15s), Ctrl-C again to end at once")
 	time.Sleep(processes.SameSignal) // a person who presses Ctrl-C again

@@ -105,7 +105,8 @@ func TestWhatAFullJournalRefusesIsNowhereAndTheRestIsThereForEver(t *testing.T) 
 			}
 			expectRefusal(t, "a full journal", results[i], codes.ResourceExhausted, "the journal cannot keep up", "try again later")
 		}
-		if n := len(accepted); n < pending/payload/2 || n > pending/payload {
+		// As much again may be on its way to the disk, and does not count as pending any more.
+		if n := len(accepted); n < pending/payload/2 || n > 2*pending/payload {
 			t.Errorf("%d of %d tasks of %d bytes were accepted at the same time, where %d bytes may be pending", n, len(results), payload, pending)
 		}
 		d.Disk.Slow(0)

@@ -17,10 +17,9 @@ import (
 	pb "taskgrid/proto/taskgrid/v1"
 )
 
-// many returns n, or a fraction of it under the race detector, which costs a factor of ten in time and memory. `make limits`
-// runs these tests without it.
+// many returns n, or a fraction of it where the bounds are not to be reached in full.
 func many(n int) int {
-	if bubble.Race {
+	if !bubble.Full() {
 		return n / 20
 	}
 	return n
