@@ -10,8 +10,11 @@ import (
 	pb "taskgrid/proto/taskgrid/v1"
 )
 
+// phase measures something in a lab.
+type phase func(*Lab, context.Context) (bench.Figures, error)
+
 // closed returns the phase of a closed loop over one stream.
-func closed(inFlight int) func(*Lab, context.Context) (bench.Figures, error) {
+func closed(inFlight int) phase {
 	return func(l *Lab, ctx context.Context) (bench.Figures, error) {
 		return l.measure(ctx, l.grid, drive.Stream(l.grid.Client, inFlight, drive.Task))
 	}
@@ -19,6 +22,22 @@ func closed(inFlight int) func(*Lab, context.Context) (bench.Figures, error) {
 
 func (l *Lab) unary(ctx context.Context) (bench.Figures, error) {
 	return l.measure(ctx, l.grid, drive.Calls(drive.InFlight, drive.Single(l.grid.Client)))
+}
+
+// naive returns a phase of the usual grid as it is measured with a grid whose dispatcher is that of package bound. This
+// grid starts when it is first asked for and then stays, like the usual one: the two are measured in the same state, by turns.
+func naive(of phase) phase {
+	return func(l *Lab, ctx context.Context) (_ bench.Figures, err error) {
+		if l.bound == nil {
+			if l.bound, err = (&Grid{lab: l, naive: true}).start(ctx, 1, "reverse"); err != nil {
+				return nil, err
+			}
+		}
+		usual := l.grid
+		l.grid = l.bound
+		defer func() { l.grid = usual }()
+		return of(l, ctx)
+	}
 }
 
 // one measures the raw call, one at a time, right before: a task alone is compared by its latency.

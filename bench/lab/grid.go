@@ -27,6 +27,7 @@ type Grid struct {
 	Client *client.Client
 
 	lab         *Lab
+	naive       bool // its dispatcher is that of package bound
 	nameservice string
 	dispatchers []string // where they listen
 	peers       string   // --peers of a cluster of several
@@ -44,18 +45,23 @@ func taskOf(typ string) *pb.TaskSpec {
 }
 
 // startGrid starts a grid with so many dispatchers and one worker process for each of types, and waits until it works.
-func (l *Lab) startGrid(ctx context.Context, dispatchers int, types ...string) (g *Grid, err error) {
+func (l *Lab) startGrid(ctx context.Context, dispatchers int, types ...string) (*Grid, error) {
+	return (&Grid{lab: l}).start(ctx, dispatchers, types...)
+}
+
+// start is startGrid for a grid of which nothing runs.
+func (g *Grid) start(ctx context.Context, dispatchers int, types ...string) (_ *Grid, err error) {
 	at, err := freeAddresses(1 + 2*dispatchers)
 	if err != nil {
 		return nil, err
 	}
-	g = &Grid{lab: l, nameservice: at[0], dispatchers: at[1 : 1+dispatchers], processes: map[string]*process{}, profiles: map[string]string{}}
+	g.nameservice, g.dispatchers, g.processes, g.profiles = at[0], at[1:1+dispatchers], map[string]*process{}, map[string]string{}
 	defer func() {
 		if err != nil {
 			g.stop()
 		}
 	}()
-	if g.data, err = os.MkdirTemp(l.data, "grid-"); err != nil {
+	if g.data, err = os.MkdirTemp(g.lab.data, "grid-"); err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}
 	if dispatchers > 1 {
@@ -105,6 +111,9 @@ func (g *Grid) dispatcherName(i int) string {
 
 func (g *Grid) startDispatcher(i int) error {
 	id := "d" + strconv.Itoa(i+1)
+	if g.naive {
+		return g.startProcess(g.dispatcherName(i), "bench-bound", g.dispatchers[i], g.nameservice, filepath.Join(g.data, id))
+	}
 	args := []string{"dispatcher", "--id", id, "--listen", g.dispatchers[i], "--nameservice", g.nameservice, "--data", filepath.Join(g.data, id)}
 	if g.peers != "" {
 		args = append(args, "--peers", g.peers)
@@ -123,7 +132,7 @@ func (g *Grid) startFleet(typ string, n int) error {
 
 // startProcess starts a process of the grid.
 func (g *Grid) startProcess(name string, args ...string) error {
-	if g.lab.cfg.Profiles && args[0] != "bench-workers" {
+	if g.lab.cfg.Profiles && !strings.HasPrefix(args[0], "bench-") {
 		admin, err := freeAddresses(1)
 		if err != nil {
 			return err

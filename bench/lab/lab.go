@@ -38,6 +38,7 @@ type Lab struct {
 	echo    *drive.EchoClient
 	echoCPU float64 // what a call of the yardstick cost when it was last measured, client and server, in microseconds
 	grid    *Grid   // the usual one
+	bound   *Grid   // nil until it is measured
 }
 
 // types are the types of the usual grid, each with one worker process.
@@ -77,8 +78,10 @@ func Open(ctx context.Context, cfg Config) (_ context.Context, l *Lab, err error
 
 // Close ends all processes and removes what was written.
 func (l *Lab) Close() {
-	if l.grid != nil {
-		l.grid.stop()
+	for _, g := range []*Grid{l.grid, l.bound} {
+		if g != nil {
+			g.stop()
+		}
 	}
 	if l.echo != nil {
 		l.echo.Close()

@@ -15,7 +15,7 @@ type Phase struct {
 	usual      bool // part of a run that names no phases
 	once       bool // too long for several rounds
 	own        bool // starts grids of its own, so that it cannot measure a running one
-	run        func(*Lab, context.Context) (bench.Figures, error)
+	run        phase
 }
 
 // Phases are all phases, in the order in which they are measured.
@@ -27,6 +27,10 @@ var Phases = []Phase{
 	{Name: "closed-1024", usual: true, run: closed(1024), What: "RunTasks stream of the client library, 1,024 in flight"},
 	{Name: "unary-64", usual: true, run: (*Lab).unary, What: "SubmitTasks and WaitTasks, one task a call, 64 at a time"},
 	{Name: "mixed", usual: true, run: (*Lab).mixed, What: "four types by turns, each with one worker, 256 in flight"},
+	{Name: "bound-64", own: true, run: naive(closed(64)), What: "closed-64 with a naive dispatcher: streams and a log with group commit, nothing else"},
+	{Name: "bound-256", own: true, run: naive(closed(256)), What: "closed-256 with the naive dispatcher"},
+	{Name: "bound-1024", own: true, run: naive(closed(1024)), What: "closed-1024 with the naive dispatcher"},
+	{Name: "bound-unary", own: true, run: naive((*Lab).unary), What: "unary-64 with the naive dispatcher"},
 	{Name: "payload", run: (*Lab).payload, What: "hash of 32 bytes, 1, 8 and 64 KiB, 64 in flight"},
 	{Name: "workers", own: true, run: (*Lab).workers,
 		What: "256 in flight with 1,000 connected workers of the type; workers_ratio is ÷ the rate with 10"},

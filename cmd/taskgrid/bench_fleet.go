@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"taskgrid/bench/bound"
 	"taskgrid/bench/drive"
 	"taskgrid/internal/process"
 	"taskgrid/workers"
@@ -16,7 +17,7 @@ import (
 
 // newBenchHelpers returns the processes that bench starts beside those of a grid.
 func newBenchHelpers() []*cobra.Command {
-	return []*cobra.Command{newBenchEchoCommand(), newBenchWorkersCommand()}
+	return []*cobra.Command{newBenchEchoCommand(), newBenchBoundCommand(), newBenchWorkersCommand()}
 }
 
 func newBenchEchoCommand() *cobra.Command {
@@ -32,6 +33,26 @@ func newBenchEchoCommand() *cobra.Command {
 				return exitError{exitFailed, err}
 			}
 			return drive.ServeEcho(ctx, lis)
+		},
+	}
+}
+
+func newBenchBoundCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "bench-bound ADDRESS NAMESERVICE FOLDER",
+		Short:  "Serve the naive dispatcher that bench compares with",
+		Hidden: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			ctx, stop := process.SignalContext()
+			defer stop()
+			lis, err := net.Listen("tcp", args[0])
+			if err == nil {
+				err = bound.Serve(ctx, lis, args[1], args[2])
+			}
+			if err != nil {
+				return exitError{exitFailed, err}
+			}
+			return nil
 		},
 	}
 }

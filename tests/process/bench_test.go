@@ -86,9 +86,10 @@ func TestBenchMeasuresARunningGrid(t *testing.T) {
 // TestBenchMeasuresWhatNeedsGridsOfItsOwn runs the long phases with few tasks.
 func TestBenchMeasuresWhatNeedsGridsOfItsOwn(t *testing.T) {
 	g := grid.New(t)
-	phases := benched(t, g, "--rounds", "1", "--duration", "100ms", "--phases", "mixed,replicas,heartbeat,lookup,backlog,disk", "--backlog", "3000", "--finished", "2000")
+	phases := benched(t, g, "--rounds", "1", "--duration", "100ms", "--phases", "mixed,bound-64,bound-unary,replicas,heartbeat,lookup,backlog,disk", "--backlog", "3000", "--finished", "2000")
 	for phase, figures := range map[string][]string{
-		"mixed": {bench.Ratio}, "replicas": {bench.Ratio, "replicas_ratio"}, "heartbeat": {bench.Ratio}, "lookup": {bench.Ratio},
+		"mixed": {bench.Ratio}, "bound-64": {bench.Ratio}, "bound-unary": {bench.Ratio},
+		"replicas": {bench.Ratio, "replicas_ratio"}, "heartbeat": {bench.Ratio}, "lookup": {bench.Ratio},
 		"backlog": {"submit_ratio", "drain_ratio", "backlog_ratio", "queued_ratio", "restart_s", "directory_mib"},
 		"disk":    {"finish_rate", "directory_end_mib"},
 	} {
