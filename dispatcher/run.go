@@ -8,7 +8,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"taskgrid/dispatcher/core"
 	"taskgrid/dispatcher/journal"
@@ -192,7 +191,7 @@ func (r *runStream) send(stream pb.Dispatcher_RunTasksServer, acks []*pb.RunAck,
 	if len(acks)+len(ready) == 0 {
 		return nil
 	}
-	frame, err := proto.Marshal(&pb.RunTasksResponse{Acks: acks})
+	frame, err := (&pb.RunTasksResponse{Acks: acks}).MarshalVT()
 	if err != nil {
 		return err
 	}

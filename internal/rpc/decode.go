@@ -72,6 +72,11 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	if e, ok := v.(Encoded); ok {
 		return mem.BufferSlice{mem.SliceBuffer(e)}, nil
 	}
+	if m, ok := v.(generated); ok {
+		if data, ok := marshal(m); ok {
+			return data, nil
+		}
+	}
 	return c.CodecV2.Marshal(v)
 }
 
@@ -86,6 +91,9 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 }
 
 func (c codec) read(data mem.BufferSlice, v any) error {
+	if m, ok := v.(generated); ok && unmarshal(data, m) {
+		return nil
+	}
 	err := c.CodecV2.Unmarshal(data, v)
 	if err == nil {
 		return nil
