@@ -236,3 +236,19 @@ func TestOnlyWorkersWithoutRoomForTwoTypesAreLookedAtAgainWhenOneOfThemWaitsNoMo
 		}
 	}
 }
+
+// TestATaskThatIsCancelledMakesWayForTheOneBehindIt: the first cannot go to the only worker, which still has an attempt of it
+// that bears the token of the next.
+func TestATaskThatIsCancelledMakesWayForTheOneBehindIt(t *testing.T) {
+	l := newLeader(t)
+	w := l.worker("a", 2, "hash")
+	w.hang("cut")
+	first := l.submit(Spec{})
+	w.hello(0, []Held{{Task: first, Token: NewToken(1, 1)}}, nil)
+	second := l.submit(Spec{})
+	w.none("which would take one attempt for the other")
+	l.cancel(first)
+	if m := w.one(); m.Task != second {
+		t.Errorf("got task %d, want %d", m.Task, second)
+	}
+}

@@ -223,6 +223,7 @@ func (s *Scheduler) Changed(t *Task, from State) {
 	if f == nil && from == Queued {
 		q := s.queue(t.Type)
 		q.bury(s.live)
+		q.dirty = true // it may have stood before one that a worker may be handed
 		s.ease(q)
 	}
 	if f != nil && !t.State.Running() {
