@@ -55,7 +55,7 @@ simulate: ## faults in virtual time: SEEDS=10000 of the rules alone, STORMS=300 
 	test -n "$(SEED)" || GOGC=400 go test -count=1 -timeout 30m ./tests/virtual $(TESTFLAGS) -run InAStorm -storms $(or $(STORMS),300)
 
 .PHONY: chaos
-chaos: ## faults to real processes under load, DURATION=3m; CHAOS_SEED=… repeats their order
+chaos: ## faults to real processes under load, DURATION=3m, then failovers; CHAOS_SEED=… repeats the order of the faults
 	CHAOS_DURATION=$(or $(DURATION),3m) go test -count=1 -v -timeout 30m $(TESTFLAGS) -run TestNothingIsLostStuckOrDoneTwiceUnderChaos ./tests/chaos
 	FAILOVERS=3 go test -count=1 -timeout 30m $(TESTFLAGS) ./tests/failover
 	FAILOVERS=3 go test -count=1 $(TESTFLAGS) -run TestTheGapOfAFailoverIsShort ./tests/process

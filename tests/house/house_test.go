@@ -80,7 +80,11 @@ func TestTheImageIsBuiltFromAllThatTheBinaryImports(t *testing.T) {
 		t.Fatal(err)
 	}
 	sent := strings.Split(string(ignore), "\n")
-	for _, dep := range imports(t)["taskgrid/cmd/taskgrid"] {
+	deps := imports(t)["taskgrid/cmd/taskgrid"]
+	if len(deps) == 0 {
+		t.Fatal("there is no package of the binary")
+	}
+	for _, dep := range deps {
 		path, ours := strings.CutPrefix(dep, "taskgrid/")
 		if top, _, _ := strings.Cut(path, "/"); ours && !slices.Contains(sent, "!"+top) {
 			t.Errorf(".dockerignore keeps %s from the image's build", dep)

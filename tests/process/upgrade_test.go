@@ -40,7 +40,7 @@ func TestSIGTERMHandsLeadershipOver(t *testing.T) {
 	t.Logf("longest time between two acknowledgements: %v", gap.Round(time.Millisecond))
 }
 
-// longestGap submits one task after the other for a while, a few hundred a second, and returns the longest time between two
+// longestGap submits one task after the other for a while, at most 200 a second, and returns the longest time between two
 // acknowledgements.
 func longestGap(t *testing.T, c *client.Client, during time.Duration) (gap time.Duration) {
 	t.Helper()
