@@ -191,7 +191,7 @@ func (r *runStream) send(stream pb.Dispatcher_RunTasksServer, acks []*pb.RunAck,
 	if len(acks)+len(ready) == 0 {
 		return nil
 	}
-	frame, err := (&pb.RunTasksResponse{Acks: acks}).MarshalVT()
+	frame, err := (&pb.RunTasksResponse{Acks: acks}).MarshalVT() // their texts are ours, or came in messages: valid UTF-8
 	if err != nil {
 		return err
 	}

@@ -56,6 +56,9 @@ func Serve(ctx context.Context, lis net.Listener, nameservice, folder string) er
 
 // submit takes tasks of one type. Accepted is called when they are on disk, ended for each when its outcome is.
 func (d *dispatcher) submit(ctx context.Context, specs []*pb.TaskSpec, accepted func([]*task), ended func(*pb.Task)) {
+	if len(specs) == 0 {
+		return
+	}
 	tasks, now, request := make([]*task, len(specs)), time.Now(), rpc.RequestID(ctx)
 	for i, spec := range specs {
 		tasks[i] = &task{id: d.ids.Add(1), spec: spec, request: request, created: now, ended: ended}

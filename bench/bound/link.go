@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"taskgrid/internal/rpc"
 	pb "taskgrid/proto/taskgrid/v1"
@@ -112,12 +113,13 @@ func (l *link) fill() {
 	if n <= 0 {
 		return
 	}
-	now := time.Now()
+	now, timeout := time.Now(), durationpb.New(time.Minute)
 	l.out.put(true, func(m *pb.ProcessRequest) {
 		for _, t := range l.waiting[:n] {
 			t.dispatched = now
 			l.flying[t.id] = t
-			m.Assignments = append(m.Assignments, &pb.Assignment{TaskId: t.id, Attempt: 1, Type: t.spec.Type, Payload: t.spec.Payload})
+			m.Assignments = append(m.Assignments, &pb.Assignment{TaskId: t.id, Attempt: 1, Type: t.spec.Type, Payload: t.spec.Payload,
+				Timeout: timeout, RequestId: t.request})
 		}
 	})
 	l.waiting = l.waiting[n:]

@@ -57,8 +57,8 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	s.Server.RegisterService(&checked, impl)
 }
 
-// Codec is the codec of all messages: grpc-go's, which also sends what is Encoded, reads an incoming, and names the text
-// that is not valid UTF-8.
+// Codec is the codec of all messages: it is compatible with grpc-go's, and takes code that was generated for ours (see
+// generated). It also sends what is Encoded, reads an incoming, and names the text that is not valid UTF-8.
 // A server made by NewServer may use another one if that passes on to this what it does not know.
 func Codec() encoding.CodecV2 { return codec{encoding.GetCodecV2(protocodec.Name)} }
 

@@ -40,8 +40,9 @@ func marshal(m generated) (mem.BufferSlice, bool) {
 	return mem.BufferSlice{buffer}, true
 }
 
-// unmarshal reads into an empty message; false: package proto is to do it.
+// unmarshal reads a message; false: package proto is to do it. What was in the message before is gone, as with package proto.
 func unmarshal(data mem.BufferSlice, m generated) bool {
+	proto.Reset(m)
 	buffer := data.MaterializeToBuffer(mem.DefaultBufferPool())
 	defer buffer.Free()
 	return textsOf(m).valid(buffer.ReadOnlyData()) && m.UnmarshalVT(buffer.ReadOnlyData()) == nil
@@ -53,6 +54,7 @@ type texts struct{ fields []content }
 // content is what a field holds.
 type content struct {
 	text    bool
+	packed  bool   // a list of numbers, which may come in one piece
 	message *texts // of a field with a message, or with the entries of a map
 }
 
@@ -80,6 +82,7 @@ func newTexts(desc protoreflect.MessageDescriptor, made map[protoreflect.FullNam
 		for len(t.fields) <= int(f.Number()) {
 			t.fields = append(t.fields, content{})
 		}
+		t.fields[f.Number()].packed = f.IsPacked()
 		switch f.Kind() {
 		case protoreflect.StringKind:
 			t.fields[f.Number()].text = true
@@ -114,9 +117,22 @@ func (t *texts) valid(data []byte) bool {
 			continue
 		}
 		c := t.fields[number]
-		if c.text && !utf8.Valid(inside) || c.message != nil && !c.message.valid(inside) {
+		if c.text && !utf8.Valid(inside) || c.packed && !varints(inside) || c.message != nil && !c.message.valid(inside) {
 			return false
 		}
+	}
+	return true
+}
+
+// varints tells whether there are whole numbers of at most 64 bits only. The generated code drops what is above, and reads
+// the last one on behind the end of the list.
+func varints(data []byte) bool {
+	for len(data) > 0 {
+		_, n := protowire.ConsumeVarint(data)
+		if n < 0 {
+			return false
+		}
+		data = data[n:]
 	}
 	return true
 }

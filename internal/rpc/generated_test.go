@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"slices"
 	"testing"
 
 	"google.golang.org/grpc/mem"
@@ -133,6 +134,17 @@ func TestATextThatIsNotUTF8IsNeitherWrittenNorRead(t *testing.T) {
 	}
 }
 
+func TestAMessageThatWasReadIntoBeforeHoldsTheLastOnly(t *testing.T) {
+	data, err := proto.Marshal(&pb.GetTasksRequest{Ids: []uint64{3}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &pb.GetTasksRequest{Ids: []uint64{1, 2}}
+	if err := Codec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(data)}, m); err != nil || !slices.Equal(m.Ids, []uint64{3}) {
+		t.Errorf("got %v, %v, want 3 alone", m.Ids, err)
+	}
+}
+
 // FuzzRead: whatever comes, our codec takes and refuses what package proto takes and refuses, and reads the same. Of fields
 // that nobody knows it keeps none within a time; nobody asks for them.
 func FuzzRead(f *testing.F) {
@@ -143,6 +155,8 @@ func FuzzRead(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(uint(i), append(data, 0x0a, 0x02, 'h', 'i', 0x10, 0x80, 0x01))
+		f.Add(uint(i), []byte("\x0a\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f")) // a list of a number of 70 bits
+		f.Add(uint(i), []byte("\x0a\x020\xdf1\xf5\xfc\xd900000"))                  // a list whose last number goes on behind it
 	}
 	f.Fuzz(func(t *testing.T, which uint, data []byte) {
 		empty := list[which%uint(len(list))]
