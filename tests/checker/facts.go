@@ -69,10 +69,11 @@ type Executed struct {
 	Failed bool // it returned an error instead
 }
 
-// Listed is a full answer of the name service: these workers may be given tasks.
+// Listed is an answer of the name service: these workers may be given tasks.
 type Listed struct {
-	At     time.Time
-	Active []string
+	At      time.Time
+	Active  []string
+	Partial bool // it had just started: that a worker is not named means nothing yet
 }
 
 // Counted is what the dispatcher counts of a type, or with Type "" of all.

@@ -271,6 +271,9 @@ func (j *Judge) listed(f Listed) {
 			j.named[worker] = append(spans, span{begin: f})
 		}
 	}
+	if f.Partial {
+		return
+	}
 	for worker, spans := range j.named {
 		if newest := &spans[len(spans)-1]; newest.end == nil && !named[worker] {
 			newest.end = f

@@ -52,10 +52,10 @@ func Counts(status *pb.DispatcherGetStatusResponse) []checker.Fact {
 	return facts
 }
 
-// Workers returns a full answer of the name service as a fact.
-func Workers(workers []*pb.Worker) checker.Listed {
-	listed := checker.Listed{At: time.Now()}
-	for _, w := range workers {
+// Listed returns an answer of the name service about all workers as a fact.
+func Listed(answer *pb.LookupWorkersResponse) checker.Listed {
+	listed := checker.Listed{At: time.Now(), Partial: !answer.Settled}
+	for _, w := range answer.Workers {
 		if w.State == pb.WorkerState_WORKER_STATE_ACTIVE {
 			listed.Active = append(listed.Active, w.WorkerId)
 		}

@@ -83,15 +83,14 @@ func (w *Witness) Watch(ctx context.Context, c *client.Client) error {
 	return nil
 }
 
-// Names asks the name service for the workers, again and again until ctx ends. Answers of one that has just started and
-// does not know everybody yet do not count.
+// Names asks the name service for the workers, again and again until ctx ends.
 func (w *Witness) Names(ctx context.Context, names pb.NameServiceClient) {
 	for every(ctx, 200*time.Millisecond) {
 		bounded, cancel := context.WithTimeout(ctx, time.Second)
 		answer, err := names.LookupWorkers(bounded, &pb.LookupWorkersRequest{})
 		cancel()
-		if err == nil && answer.Settled {
-			w.Add(Workers(answer.Workers))
+		if err == nil {
+			w.Add(Listed(answer))
 		}
 	}
 }
