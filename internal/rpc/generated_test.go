@@ -145,6 +145,22 @@ func TestAMessageThatWasReadIntoBeforeHoldsTheLastOnly(t *testing.T) {
 	}
 }
 
+// A message of fields that it does not know is what the name service keeps an answer in.
+func TestFieldsThatAreNotKnownTravelAsTheyCame(t *testing.T) {
+	kept := []byte("\x0a\x02hi\x12\x01\xff") // as text, the last one would not be valid
+	for _, m := range messages() {
+		m.ProtoReflect().SetUnknown(kept)
+		if sent, err := Codec().Marshal(m); err != nil || string(sent.Materialize()) != string(kept) {
+			t.Errorf("%T: sent as %q (%v), want %q", m, sent.Materialize(), err, kept)
+		}
+	}
+	m := &pb.LookupWorkersResponse{}
+	m.ProtoReflect().SetUnknown(make([]byte, 1<<10))
+	if n := testing.AllocsPerRun(100, func() { _, _ = Codec().Marshal(m) }); n > 2 {
+		t.Errorf("%v allocations to send 1 KiB that is kept, want at most 2: no copy", n)
+	}
+}
+
 // FuzzRead: whatever comes, our codec takes and refuses what package proto takes and refuses, and reads the same. Of fields
 // that nobody knows it keeps none within a time; nobody asks for them.
 func FuzzRead(f *testing.F) {
