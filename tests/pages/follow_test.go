@@ -1,3 +1,5 @@
+//go:build unix
+
 package pages
 
 import (
@@ -24,6 +26,10 @@ const (
 
 	// program is how the pages call the program. To build it once is enough, so the reader runs what was built.
 	program = "go run ./cmd/taskgrid"
+
+	// build puts the program into the copy as "built". Unlike go build, go run has it from its cache if anybody has linked
+	// the same one before: to link it costs more than all that the pages do with it.
+	build = "go run -exec cp ./cmd/taskgrid built"
 )
 
 // reader is a person who follows a page in a copy of the repository of their own.
@@ -31,17 +37,20 @@ type reader struct {
 	t      *testing.T
 	folder string   // the copy
 	env    []string // for all commands
+	built  string   // the program, "" before it is built
 	last   string   // what the last command printed
 	names  string   // where the name service of the grid listens that a command has started
 }
 
-// newReader copies the repository. Its commands find the tools of the system before any others.
-func newReader(t *testing.T) *reader {
+// newReader copies the repository, or only the folders of it that are named. Its commands find the tools of the system
+// before any others.
+func newReader(t *testing.T, folders ...string) *reader {
 	if testing.Short() {
 		t.Skip("builds the program and starts processes")
 	}
 	r := &reader{t: t, folder: filepath.Join(t.TempDir(), "taskgrid")}
-	list, err := exec.Command("git", "-C", "../..", "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
+	args := append([]string{"-C", "../..", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"}, folders...)
+	list, err := exec.Command("git", args...).Output()
 	if err != nil {
 		t.Fatalf("list the files of the repository: %v", err)
 	}
@@ -119,11 +128,9 @@ func (r *reader) patch(diff string) {
 // run runs one command. One that does not end, because it serves, goes on beside the others until the test is over.
 func (r *reader) run(command string) {
 	r.t.Helper()
-	if strings.HasPrefix(command, program) {
-		if _, err := os.Stat(filepath.Join(r.folder, "built")); err != nil {
-			r.run("go build -o built ./cmd/taskgrid")
-		}
-		command = strings.Replace(command, program, "./built", 1)
+	if strings.HasPrefix(command, program) && r.built == "" {
+		r.run(build)
+		r.built = "./built"
 	}
 	if serves(command) {
 		if r.names != "" { // the pages name the port that it has unless somebody wants another
@@ -139,7 +146,7 @@ func (r *reader) run(command string) {
 
 // try runs one command that ends, and keeps what it prints. The error says what it printed if it fails.
 func (r *reader) try(command string) error {
-	command = strings.Replace(command, program, "./built", 1)
+	command = strings.Replace(command, program, r.built, 1)
 	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
@@ -154,7 +161,7 @@ func (r *reader) try(command string) error {
 
 // serves says whether a command of a page goes on until somebody stops it.
 func serves(command string) bool {
-	for _, begin := range []string{"./built up", "./built worker", "python3 worker.py"} {
+	for _, begin := range []string{program + " up", program + " worker", "python3 worker.py"} {
 		if strings.HasPrefix(command, begin) {
 			return true
 		}
@@ -165,7 +172,7 @@ func serves(command string) bool {
 // serve starts a command that goes on. Of `up` it waits until the grid is ready.
 func (r *reader) serve(command string) {
 	r.t.Helper()
-	cmd := exec.Command("sh", "-c", "exec "+command)
+	cmd := exec.Command("sh", "-c", "exec "+strings.Replace(command, program, r.built, 1))
 	cmd.Dir, cmd.Env = r.folder, r.env
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -197,7 +204,7 @@ func (r *reader) serve(command string) {
 			r.t.Logf("%s said:\n%s", command, &stderr)
 		}
 	})
-	if strings.HasPrefix(command, "./built up") {
+	if strings.HasPrefix(command, program+" up") {
 		var ready bool
 		if r.names, ready = <-address; !ready {
 			r.t.Fatalf("%s ended before the grid was ready", command)

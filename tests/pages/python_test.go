@@ -1,3 +1,5 @@
+//go:build unix
+
 package pages
 
 import (
@@ -19,13 +21,19 @@ import (
 
 	"taskgrid/internal/rpc"
 	pb "taskgrid/proto/taskgrid/v1"
+	"taskgrid/tests/grid"
 )
 
 const otherLanguages = "docs/other-languages.md"
 
+// pythonSpeaks says whether Python can speak gRPC.
+var pythonSpeaks = sync.OnceValue(func() error {
+	return exec.Command("/usr/bin/python3", "-c", "import grpc, google.protobuf").Run()
+})
+
 // needPython skips the test where Python cannot speak gRPC; in CI it can.
 func needPython(t *testing.T) {
-	if err := exec.Command("/usr/bin/python3", "-c", "import grpc, google.protobuf").Run(); err != nil {
+	if err := pythonSpeaks(); err != nil {
 		t.Skip("needs python3-grpcio and python3-protobuf")
 	}
 	for _, tool := range []string{"/usr/bin/protoc", "/usr/bin/grpc_python_plugin"} {
@@ -38,7 +46,8 @@ func needPython(t *testing.T) {
 func TestThePageOnOtherLanguagesIsRight(t *testing.T) {
 	t.Parallel()
 	needPython(t)
-	r := newReader(t)
+	r := newReader(t, "docs", "proto") // the page changes nothing of the program
+	r.built = grid.Build(t, "taskgrid/cmd/taskgrid")
 	r.useFreePorts()
 	r.run(program + " up")
 	for _, b := range r.page(otherLanguages) {
@@ -116,7 +125,7 @@ func TestThePythonWorkerKeepsToTheContract(t *testing.T) {
 		serving.Wait()
 	})
 
-	r := newReader(t)
+	r := newReader(t, "docs", "proto")
 	r.names = lis.Addr().String()
 	for _, b := range r.page(otherLanguages) { // up to the one that starts the worker
 		r.follow([]block{b})
