@@ -167,7 +167,7 @@ func assault(ctx context.Context, address, begin, more string, pause time.Durati
 // sample calls do for a while, without haste, and returns the quantiles of how long it took.
 func sample(do func() time.Duration, length time.Duration) func(q float64) time.Duration {
 	var took []time.Duration
-	for began := time.Now(); time.Since(began) < length; time.Sleep(25 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < length; time.Sleep(100 * time.Millisecond) {
 		took = append(took, do())
 	}
 	slices.Sort(took)
