@@ -86,7 +86,7 @@ func TestBenchMeasuresARunningGrid(t *testing.T) {
 // TestBenchMeasuresWhatNeedsGridsOfItsOwn runs the long phases with few tasks.
 func TestBenchMeasuresWhatNeedsGridsOfItsOwn(t *testing.T) {
 	g := grid.New(t)
-	phases := benched(t, g, "--rounds", "1", "--duration", "20ms", "--phases", "mixed,bound-64,bound-unary,replicas,heartbeat,lookup,backlog,disk", "--backlog", "3000", "--finished", "2000")
+	phases := benched(t, g, "--rounds", "1", "--duration", "10ms", "--phases", "mixed,bound-64,bound-unary,replicas,heartbeat,lookup,backlog,disk", "--backlog", "3000", "--finished", "2000")
 	for phase, figures := range map[string][]string{
 		"mixed": {bench.Ratio}, "bound-64": {bench.Ratio}, "bound-unary": {bench.Ratio},
 		"replicas": {bench.Ratio, "replicas_ratio"}, "heartbeat": {bench.Ratio}, "lookup": {bench.Ratio},

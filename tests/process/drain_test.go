@@ -23,7 +23,7 @@ func load(t *testing.T, g *grid.Grid, typ, payload string) (stop func() []uint64
 			select {
 			case <-done:
 				return
-			case <-time.After(25 * time.Millisecond):
+			case <-time.After(50 * time.Millisecond):
 				ids = append(ids, submit(t, c, 4, typ, always(payload))...)
 			}
 		}
@@ -53,12 +53,12 @@ func TestADrainingWorkerLosesNothing(t *testing.T) {
 	g := grid.New(t)
 	g.Nameservice()
 	g.Dispatcher()
-	leaving := g.Worker("wait-1", "wait", "--capacity", "8", "--drain-grace", "2s")
+	leaving := g.Worker("wait-1", "wait", "--capacity", "8", "--drain-grace", "1s")
 	g.Worker("wait-2", "wait")
 	g.Connected("wait-1", "wait-2")
 	c := g.Client()
 	stop := load(t, g, "wait", "50ms")
-	tooLong := submit(t, c, 4, "wait", always("4s")) // longer than the grace, so handed back wherever it drains
+	tooLong := submit(t, c, 4, "wait", always("3s")) // longer than the grace, so handed back wherever it drains
 	for _, id := range tooLong {
 		inState(g, c, id, pb.TaskState_TASK_STATE_PROCESSING)
 	}

@@ -62,15 +62,28 @@ func TestTheExamplesOfTheContract(t *testing.T) {
 	}
 }
 
+// TestABadPayloadFailsInWordsAndTheWorkerGoesOn reads the words as a person does: of one task of each type from submit,
+// of all together from wait.
 func TestABadPayloadFailsInWordsAndTheWorkerGoesOn(t *testing.T) {
 	g := grid.New(t)
-	_, r := up(t, g, "--ephemeral")
+	g.Nameservice()
+	g.Dispatcher()
+	workers := map[string]*grid.Process{}
+	for _, typ := range []string{"sum", "wait"} {
+		workers[typ] = g.Worker(typ+"-1", typ)
+	}
+	g.Connected("sum-1", "wait-1")
 	c := g.Client()
 	good := map[string]string{"sum": "1,2,3", "wait": "0"}
+	submitted := map[string]bool{} // by the verb, of each type
+	failed := map[uint64]string{}  // what wait has to say of each task
 	for _, b := range badPayloads {
-		_, said, code := g.Run("submit", "--wait", "--nameservice", g.NS, b.taskType, "--", b.payload)
-		if code != 1 || !strings.Contains(said, "FAILED") || !strings.Contains(said, b.reason) {
-			t.Errorf("submit %s %q --wait ended with %d and said %q, want 1, FAILED and %q", b.taskType, b.payload, code, said, b.reason)
+		if !submitted[b.taskType] {
+			submitted[b.taskType] = true
+			_, said, code := g.Run("submit", "--wait", "--nameservice", g.NS, b.taskType, "--", b.payload)
+			if code != 1 || !strings.Contains(said, "FAILED") || !strings.Contains(said, b.reason) {
+				t.Errorf("submit %s %q --wait ended with %d and said %q, want 1, FAILED and %q", b.taskType, b.payload, code, said, b.reason)
+			}
 		}
 		bad, err := c.Run(g.Context(), &pb.TaskSpec{Type: b.taskType, Payload: b.payload})
 		if err != nil {
@@ -79,6 +92,7 @@ func TestABadPayloadFailsInWordsAndTheWorkerGoesOn(t *testing.T) {
 		if bad.State != pb.TaskState_TASK_STATE_FAILED || bad.Attempts != 1 {
 			t.Errorf("%s %q is %v after %d attempts, want FAILED after 1", b.taskType, b.payload, bad.State, bad.Attempts)
 		}
+		failed[bad.Id] = b.reason
 		next, err := c.Run(g.Context(), &pb.TaskSpec{Type: b.taskType, Payload: good[b.taskType]})
 		if err != nil {
 			t.Fatal(err)
@@ -87,9 +101,24 @@ func TestABadPayloadFailsInWordsAndTheWorkerGoesOn(t *testing.T) {
 			t.Errorf("after %s %q the next task is %v on %s, want COMPLETED on %s", b.taskType, b.payload, next.State, next.WorkerId, bad.WorkerId)
 		}
 	}
-	for name, pid := range r.PIDs {
-		if gone(pid) {
-			t.Errorf("%s (pid %s) has died of it", name, fmt.Sprint(pid))
+	ids := []string{}
+	for id := range failed {
+		ids = append(ids, fmt.Sprint(id))
+	}
+	_, said, code := g.Verb(append([]string{"wait"}, ids...)...)
+	if code != 1 {
+		t.Errorf("wait for tasks that failed ended with %d, want 1", code)
+	}
+	for id, reason := range failed {
+		begin := fmt.Sprintf("task %d FAILED: ", id)
+		_, words, _ := strings.Cut(said, begin)
+		if words, _, _ = strings.Cut(words, "\n"); !strings.Contains(words, reason) {
+			t.Errorf("wait said %q of task %d, want %q and %q; in all %q", words, id, begin, reason, said)
+		}
+	}
+	for typ, p := range workers {
+		if p.Gone() {
+			t.Errorf("the worker of %s has died of it", typ)
 		}
 	}
 }
