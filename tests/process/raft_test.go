@@ -180,7 +180,7 @@ func TestABackupRestoresIntoAFreshCluster(t *testing.T) {
 	g.Worker("hash-1", "hash")
 	c := g.Client()
 	submitEventually(g, c, "hash", "x")
-	done := submit(t, c, 500, "hash", numbered)
+	done := submit(t, c, 50, "hash", numbered)
 	results := waitAll(g.Context(), t, c, done)
 	file := filepath.Join(t.TempDir(), "backup")
 	verb(t, g, "raft", "snapshot", file)
@@ -191,8 +191,15 @@ func TestABackupRestoresIntoAFreshCluster(t *testing.T) {
 	fresh.Nameservice()
 	cluster := fresh.Dispatchers(3)
 	cluster.Leader()
-	wantVerb(t, fresh, 1, "backup: the file is no backup, or not as it was written", "raft", "restore", os.Args[0])
-	if _, stderr, _ := fresh.Verb("raft", "restore", os.Args[0]); strings.Contains(stderr, "restore-") {
+	none := filepath.Join(t.TempDir(), "none")
+	if err := os.WriteFile(none, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr, code := fresh.Verb("raft", "restore", none)
+	if code != 1 || !strings.Contains(stderr, "backup: the file is no backup, or not as it was written") {
+		t.Errorf("restore of what is no backup: exit %d, %q; want 1 and what is wrong", code, stderr)
+	}
+	if strings.Contains(stderr, "restore-") {
 		t.Errorf("what is wrong with the file is said of another one: %s", stderr)
 	}
 	spoiled := spoil(t, file)
