@@ -53,7 +53,10 @@ var badPayloads = []struct{ taskType, payload, reason string }{
 
 func TestTheExamplesOfTheContract(t *testing.T) {
 	g := grid.New(t)
-	up(t, g, "--ephemeral")
+	g.Nameservice()
+	g.Dispatcher()
+	g.Worker("all-1", "reverse,sum,hash,upper,wait")
+	g.Connected("all-1")
 	for _, e := range examples {
 		out, said, code := g.Run("submit", "--wait", "--nameservice", g.NS, e.taskType, "--", e.payload)
 		if out != e.want+"\n" || code != 0 {
