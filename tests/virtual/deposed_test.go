@@ -5,6 +5,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	pb "taskgrid/proto/taskgrid/v1"
 )
 
@@ -16,11 +18,11 @@ func TestADeposedLeaderRestsAfterADeadlineItKnew(t *testing.T) {
 		deposed := c.leader(-1)
 		c.StartWorker("w", Builtin("wait"))
 		c.AwaitWorker("w")
-		id := c.Submit("wait", "30")
+		id := c.SubmitSpec(&pb.TaskSpec{Type: "wait", Payload: "30", AttemptTimeout: durationpb.New(10 * time.Second)})
 		c.AwaitState(id, pb.TaskState_TASK_STATE_PROCESSING)
 		c.cut(deposed)
 		c.leader(deposed)
-		time.Sleep(2 * time.Minute)
+		time.Sleep(20 * time.Second)
 	})
 }
 

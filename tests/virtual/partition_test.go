@@ -73,7 +73,7 @@ func TestNothingDivergesInAPartition(t *testing.T) {
 					}}, func(cfg *workers.Config) { cfg.Capacity = 200 })
 					c.AwaitWorker("w")
 					var ids []uint64
-					for _, payload := range []string{"500ms", "2s", "20s"} { // they end before, in and after the failover
+					for _, payload := range []string{"500ms", "2s", "9s"} { // they end before, in and after the failover
 						for range 10 {
 							ids = append(ids, c.Submit("wait", payload))
 						}
@@ -103,10 +103,10 @@ func TestNothingDivergesInAPartition(t *testing.T) {
 	}
 }
 
-// submitFor submits a task every 50 ms or as often as it is answered, through the library.
+// submitFor submits a task every 100 ms or as often as it is answered, through the library.
 func (c *cluster) submitFor(d time.Duration) (ids []uint64) {
 	library := c.NewClient(client.Config{})
-	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		id, err := library.Submit(c.Context(), &pb.TaskSpec{Type: "wait", Payload: "1s"})
 		if err != nil {
 			c.t.Errorf("submit: %v", err)

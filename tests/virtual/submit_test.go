@@ -88,7 +88,7 @@ func TestATypeIsKnownForEverOnceAWorkerHasRegisteredIt(t *testing.T) {
 		d.Kill()
 		d.Restart()
 		again := g.Submit("reverse", "cd")
-		time.Sleep(10 * time.Minute)
+		time.Sleep(2 * time.Minute) // twice as long as the name service remembers a worker
 		if task := g.Get(id); task.State != pb.TaskState_TASK_STATE_QUEUED {
 			t.Errorf("without a worker the task is %v", task.State)
 		}
