@@ -33,11 +33,23 @@ func TestAHungWorkerDelaysNobodyElse(t *testing.T) {
 	for _, id := range append(long, short) {
 		inState(g, c, id, pb.TaskState_TASK_STATE_PROCESSING)
 	}
+	// Another type, one task after the other: first while nobody hangs, which tells how busy the machine is.
+	reverse := func() time.Duration {
+		begin := time.Now()
+		task, err := c.Run(t.Context(), &pb.TaskSpec{Type: "reverse", Payload: "hello"})
+		if err != nil || task.GetResult() != "olleh" {
+			t.Errorf("reverse beside a wait worker: %v, %v", task.GetResult(), err)
+		}
+		return time.Since(begin)
+	}
+	var before, times []time.Duration
+	for range 50 {
+		before = append(before, reverse())
+	}
+	usual := slices.Max(before)
+
 	hung.Pause()
 	paused := time.Now()
-
-	// Another type meanwhile: one task after the other for as long as the worker hangs.
-	var times []time.Duration
 	var others sync.WaitGroup
 	stop := make(chan struct{})
 	others.Go(func() {
@@ -47,13 +59,7 @@ func TestAHungWorkerDelaysNobodyElse(t *testing.T) {
 				return
 			case <-time.After(50 * time.Millisecond):
 			}
-			begin := time.Now()
-			task, err := c.Run(t.Context(), &pb.TaskSpec{Type: "reverse", Payload: "hello"})
-			if err != nil || task.GetResult() != "olleh" {
-				t.Errorf("reverse while a wait worker hangs: %v, %v", task.GetResult(), err)
-				return
-			}
-			times = append(times, time.Since(begin))
+			times = append(times, reverse())
 		}
 	})
 
@@ -82,8 +88,9 @@ func TestAHungWorkerDelaysNobodyElse(t *testing.T) {
 	others.Wait()
 	slices.Sort(times)
 	p99 := times[len(times)*99/100]
-	t.Logf("%d tasks of another type while a worker hung: p50 %v, p99 %v", len(times), times[len(times)/2], p99)
-	if p99 > 100*time.Millisecond {
-		t.Errorf("p99 of another type while a worker hung: %v of %d tasks, want under 100ms", p99, len(times))
+	t.Logf("%d tasks of another type while a worker hung: p50 %v, p99 %v; before at most %v", len(times), times[len(times)/2], p99, usual)
+	// Where the machine is busy with other things, what a task takes at all decides; who waited for the worker waited for 3s or more.
+	if most := min(max(100*time.Millisecond, 10*usual), 2*time.Second); p99 > most {
+		t.Errorf("p99 of another type while a worker hung: %v of %d tasks, want under %v", p99, len(times), most)
 	}
 }
