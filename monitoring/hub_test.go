@@ -93,6 +93,7 @@ func TestTheSharedStreamEndsWithItsLastReader(t *testing.T) {
 		g.dispatcher.happen(3)
 		for i := range 3 {
 			first, second := g.open("?since=0", ""), g.open("?since=0", "")
+			synctest.Wait() // both share the stream before one of them leaves it
 			wantRun(t, "the first", first.events(3), 1, 3)
 			first.close()
 			wantRun(t, "the second", second.events(3), 1, 3)

@@ -219,7 +219,7 @@ func TestMemoryOfCancelledTasksIsGivenBackWhileNoWorkerComes(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	for range 20 {
+	for range 10 {
 		from := l.m.LastID() + 1
 		for range 5000 {
 			l.propose(&Submit{At: At(l.now), Spec: complete(t, Spec{Payload: payload})})
@@ -234,7 +234,7 @@ func TestMemoryOfCancelledTasksIsGivenBackWhileNoWorkerComes(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 30<<20 {
-		t.Errorf("after 100,000 cancelled tasks of 1 kB: %d MiB more", grown>>20)
+		t.Errorf("after 50,000 cancelled tasks of 1 kB: %d MiB more", grown>>20)
 	}
 	if held := l.s.queues["hash"].held; held > 3000 {
 		t.Errorf("the queue holds %d tasks, want one and fewer than 3,000 dead", held)

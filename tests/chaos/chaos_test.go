@@ -186,7 +186,7 @@ func TestNothingIsLostStuckOrDoneTwiceUnderChaos(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
-	length := setting(t, "CHAOS_DURATION", 5*time.Second, time.ParseDuration)
+	length := setting(t, "CHAOS_DURATION", 3*time.Second, time.ParseDuration)
 	interval := setting(t, "CHAOS_EVERY", 300*time.Millisecond, time.ParseDuration)
 	seed := setting(t, "CHAOS_SEED", uint64(time.Now().UnixNano()), parseSeed)
 	t.Logf("report: CHAOS_SEED=%d CHAOS_DURATION=%v CHAOS_EVERY=%v", seed, length, interval)

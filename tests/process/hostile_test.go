@@ -47,7 +47,7 @@ var hostile = []struct {
 }
 
 // connectionsOfAKind is how many of each there are at each port, at the same time.
-const connectionsOfAKind = 5
+const connectionsOfAKind = 2
 
 // TestHostileConnectionsHarmNobody opens many bad connections to every port at once. Meanwhile tasks are served without
 // delay; each bad connection is closed by the server; and then each process has as many goroutines and open files as

@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	storms = flag.Int("storms", 3, "how many seeds of storms")
+	storms = flag.Int("storms", 2, "how many seeds of storms")
 	storm1 = flag.Uint64("storm", 0, "this seed only")
 )
 
