@@ -3,9 +3,11 @@
 package process
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -99,12 +101,30 @@ func TestBenchMeasuresWhatNeedsGridsOfItsOwn(t *testing.T) {
 			}
 		}
 	}
-	if runtime.GOOS != "linux" {
+	if !writesAreCounted(t) {
 		return
 	}
 	if written := phases["disk"]["written_per_finished_bytes"].Median; written < 32 || written > 100_000 {
 		t.Errorf("%v bytes were written for each task of 32 bytes", written)
 	}
+}
+
+// writesAreCounted tells whether the system says how much a process has written to the disk. Linux does, but not of a
+// file system in memory, where some keep temporary files.
+func writesAreCounted(t *testing.T) bool {
+	before, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		return false
+	}
+	if err := os.WriteFile(filepath.Join(t.TempDir(), "file"), make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := regexp.MustCompile(`(?m)^write_bytes: \d+$`)
+	return !bytes.Equal(written.Find(before), written.Find(after))
 }
 
 func TestBenchRefusesWrongFlagsInWords(t *testing.T) {
