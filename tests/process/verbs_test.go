@@ -63,13 +63,14 @@ func TestVerbsAgainstARealGrid(t *testing.T) {
 		t.Errorf("events --task 2: %s", out)
 	}
 
-	// One slot: the first task takes it, of the others the one with the higher priority goes first.
-	first := verb(0, "submit", "wait", "700ms")
+	// One slot: the first task keeps it until it is cancelled; of the others the one with the higher priority goes first.
+	first := verb(0, "submit", "wait", "60s")
 	low := verb(0, "submit", "wait", "10ms")
 	high := verb(0, "submit", "wait", "20ms", "--priority", "9")
 	never := verb(0, "submit", "wait", "10ms", "--queue-timeout", "100ms")
 	verb(1, "wait", never)
-	verb(0, "wait", first, low, high)
+	verb(0, "cancel", first)
+	verb(0, "wait", low, high)
 	c := g.Client()
 	dispatched := map[string]time.Time{}
 	for _, id := range []string{low, high} {
