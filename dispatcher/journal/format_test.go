@@ -3,7 +3,6 @@ package journal
 import (
 	"fmt"
 	"log/slog"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -33,45 +32,27 @@ func formatOf(t *testing.T, n *node) byte {
 
 // TestANewFormatIsWrittenOnceAllReadIt upgrades three nodes, one by one, to a program that knows a second format.
 func TestANewFormatIsWrittenOnceAllReadIt(t *testing.T) {
-	var peers []Peer
-	for i := range 3 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		peers = append(peers, Peer{ID: fmt.Sprint("d", i+1), Address: l.Addr().String()})
-		l.Close()
-	}
+	peers := freePeers(t, 3)
 	nodes, dirs := make([]*node, 3), make([]string, 3)
 	begin := func(i int, format byte) {
 		nodes[i].book = new(book)
 		nodes[i].running = start(t, Config{Directory: dirs[i], ID: peers[i].ID, Peers: peers, newestFormat: format}, nodes[i].book)
 	}
-	write := func(line string) {
-		t.Helper()
-		for range 200 { // a node that was stopped may have led
-			if _, err := leader(t, nodes).write(line); err == nil {
-				return
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
-		t.Fatalf("%q could not be written", line)
-	}
 	for i := range nodes {
 		nodes[i], dirs[i] = new(node), t.TempDir()
 		begin(i, 1)
 	}
-	write("old")
+	insist(t, nodes, line("old"))
 	for i := range nodes {
 		if got := formatOf(t, leader(t, nodes)); got != 1 {
 			t.Errorf("with %d of 3 upgraded the format is %d, want 1", i, got)
 		}
 		nodes[i].close()
 		begin(i, 2)
-		write(fmt.Sprint("upgraded ", i))
+		insist(t, nodes, line(fmt.Sprint("upgraded ", i)))
 	}
-	for range 200 {
-		write("new")
+	for i := range 200 {
+		insist(t, nodes, line(fmt.Sprint("new ", i)))
 		if formatOf(t, leader(t, nodes)) == 2 {
 			break
 		}
