@@ -6,6 +6,7 @@ import (
 	"os"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Ctrl-C goes to every process of the terminal's group: a child in it would not wait for its turn.
@@ -15,6 +16,9 @@ func TestCtrlCDoesNotReachTheChildren(t *testing.T) {
 	stop := superviseIn(t, s)
 	out.waitFor(t, 1, "started")
 	pid := s.pids()["worker"]
+	for deadline := time.Now().Add(testGrace); pid == 0 && time.Now().Before(deadline); pid = s.pids()["worker"] {
+		time.Sleep(time.Millisecond) // the child may speak before its pid is written down
+	}
 	group, err := syscall.Getpgid(pid)
 	if err != nil {
 		t.Fatal(err)

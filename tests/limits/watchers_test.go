@@ -144,7 +144,7 @@ func TestTenThousandWatchersOfTheNameServiceOfWhichHalfDoNotReadStallNobody(t *t
 		began := time.Now()
 		register(worker)
 		resp, err := api.LookupWorkers(g.Context(), &pb.LookupWorkersRequest{Type: "reverse"})
-		if took := time.Since(began); err != nil || len(resp.Workers) != 2*window/600+i+1 || took > time.Second {
+		if took := time.Since(began); err != nil || len(resp.Workers) != 2*window/600+i+1 || took > 5*time.Second {
 			t.Errorf("register and look up beside them: %d workers, %v, took %v", len(resp.GetWorkers()), err, took)
 		}
 		longest = max(longest, heard(worker))

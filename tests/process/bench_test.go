@@ -170,6 +170,7 @@ func TestBenchOfAGridThatCannotBeMeasuredSaysWhy(t *testing.T) {
 		if c.dispatcher == g.Disp {
 			g.Nameservice()
 			g.Dispatcher()
+			g.Connected() // it answers
 		}
 		out, stderr, code := g.Run("bench", "--dispatcher", c.dispatcher, "--phases", "one", "--rounds", "1", "--duration", "20ms")
 		if code != c.code || !strings.Contains(stderr, c.want) || out != "" {

@@ -58,7 +58,7 @@ func TestADrainingWorkerLosesNothing(t *testing.T) {
 	g.Connected("wait-1", "wait-2")
 	c := g.Client()
 	stop := load(t, g, "wait", "50ms")
-	tooLong := submit(t, c, 4, "wait", always("3s")) // longer than the grace, so handed back wherever it drains
+	tooLong := submit(t, c, 4, "wait", always("8s")) // longer than the grace, so handed back wherever it drains
 	for _, id := range tooLong {
 		inState(g, c, id, pb.TaskState_TASK_STATE_PROCESSING)
 	}

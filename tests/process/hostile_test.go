@@ -91,7 +91,7 @@ func TestHostileConnectionsHarmNobody(t *testing.T) {
 		before[name] = usageOf(t, p, metrics[name])
 	}
 
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*grid.Patience)
 	defer cancel()
 	var attack sync.WaitGroup
 	for name, addresses := range targets {

@@ -181,15 +181,18 @@ func TestStatsTellWhatHappened(t *testing.T) {
 	}
 
 	c := g.Client()
-	waitAll(t.Context(), t, c, submit(t, c, 5, "wait", always("1")))
+	longest := 0.0 // of the five, in milliseconds, as their histories have it
+	for _, task := range waitAll(t.Context(), t, c, submit(t, c, 5, "wait", always("1"))) {
+		longest = max(longest, float64(task.CompletedTime.AsTime().Sub(task.DispatchedTime.AsTime()).Microseconds())/1000)
+	}
 	s := statsWhen(g, "/stats counts the five", func(s stats) error {
 		if s.Tasks.Completed != 5 {
 			return fmt.Errorf("%+v", s.Tasks)
 		}
 		return nil
 	})
-	if avg := *s.AvgProcessing; avg < 1000 || avg > 1200 {
-		t.Errorf("the average of `wait 1` is %v ms, want 1000 to 1200", avg)
+	if avg := *s.AvgProcessing; avg < 1000 || avg > max(1200, longest) {
+		t.Errorf("the average of `wait 1` is %v ms, want 1000 to 1200, or at most %v as the longest", avg, longest)
 	}
 	slow, err := c.Run(t.Context(), &pb.TaskSpec{Type: "wait", Payload: "30", MaxAttempts: 3, AttemptTimeout: durationpb.New(200 * time.Millisecond)})
 	if err != nil || slow.State != pb.TaskState_TASK_STATE_FAILED || !strings.Contains(slow.Error, "timeout") {

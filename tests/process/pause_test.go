@@ -39,7 +39,7 @@ func TestAPausedDispatcherAdoptsWhatWorkersRun(t *testing.T) {
 func goesOnThroughAPause(t *testing.T, g *grid.Grid, p *grid.Process, pause time.Duration) {
 	t.Helper()
 	c := g.Direct()
-	id := submit(t, c, 1, "wait", always((pause + 3*time.Second).String()))[0]
+	id := submit(t, c, 1, "wait", always((pause + 6*time.Second).String()))[0]
 	inState(g, c, id, pb.TaskState_TASK_STATE_PROCESSING)
 	p.Pause()
 	asleep, cancel := context.WithTimeout(t.Context(), pause)

@@ -309,7 +309,7 @@ func TestAStaleReadSaysHowFarBehindItIs(t *testing.T) {
 			return nil
 		})
 	}
-	wantVerb(t, g, 3, "where nobody leads, any dispatcher tells what it knows: --dispatcher", "raft", "list", "--timeout", "1s")
+	wantVerb(t, g, 3, "where nobody leads, any dispatcher tells what it knows: --dispatcher", "raft", "list", "--timeout", "5s")
 	if out, _, code := g.Run("raft", "list", "--dispatcher", last.Address); code != 0 || strings.Count(out, "unreachable") != 2 {
 		t.Errorf("raft list of one that is alone: exit %d, %s", code, out)
 	}

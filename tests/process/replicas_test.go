@@ -25,7 +25,7 @@ func TestThreeDispatchersGoOnWhenTheLeaderIsKilled(t *testing.T) {
 	c := g.Client()
 	submitEventually(g, c, "wait", "0")
 	submitEventually(g, c, "hash", "x")
-	long := submit(t, c, 1, "wait", always("4"))[0]
+	long := submit(t, c, 1, "wait", always("8"))[0]
 	inState(g, c, long, pb.TaskState_TASK_STATE_PROCESSING)
 	ids := submit(t, c, 100, "hash", numbered)
 	leader.Kill()

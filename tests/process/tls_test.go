@@ -193,7 +193,7 @@ func staysOpen(conn net.Conn) error {
 	if _, err := conn.Write(make([]byte, 64)); err != nil {
 		return err
 	}
-	conn.SetReadDeadline(time.Now().Add(2 * time.Second))
+	conn.SetReadDeadline(time.Now().Add(grid.Patience))
 	_, err := io.Copy(io.Discard, conn)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil
