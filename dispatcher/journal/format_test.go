@@ -36,7 +36,7 @@ func TestANewFormatIsWrittenOnceAllReadIt(t *testing.T) {
 	nodes, dirs := make([]*node, 3), make([]string, 3)
 	begin := func(i int, format byte) {
 		nodes[i].book = new(book)
-		nodes[i].running = start(t, Config{Directory: dirs[i], ID: peers[i].ID, Peers: peers, newestFormat: format}, nodes[i].book)
+		nodes[i].running = start(t, Config{Directory: dirs[i], ID: peers[i].ID, RaftAddress: peers[i].Address, Peers: peers, newestFormat: format}, nodes[i].book)
 	}
 	for i := range nodes {
 		nodes[i], dirs[i] = new(node), t.TempDir()
@@ -68,7 +68,7 @@ func TestANewFormatIsWrittenOnceAllReadIt(t *testing.T) {
 	nodes[gone].close()
 	said := make(lines, 1)
 	old := new(book)
-	cfg := quick(Config{Directory: dirs[gone], ID: peers[gone].ID, Peers: peers, newestFormat: 1})
+	cfg := Config{Directory: dirs[gone], ID: peers[gone].ID, RaftAddress: peers[gone].Address, Peers: peers, newestFormat: 1}
 	cfg.Logger = slog.New(slog.NewTextHandler(said, nil))
 	j, err := Open(cfg, old)
 	if err != nil {
