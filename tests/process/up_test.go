@@ -32,8 +32,7 @@ type ready struct {
 // end, before its folder is removed.
 func up(t *testing.T, g *grid.Grid, flags ...string) (*grid.Process, ready) {
 	t.Helper()
-	p := g.Start("up", append([]string{"up", "-o", "json", "--monitoring-port", "0",
-		"--nameservice-port", port(g.NS), "--dispatcher-port", port(g.Disp), "--http-port", port(g.HTTP)}, flags...)...)
+	p := g.Start("up", append(append([]string{"up", "-o", "json"}, portFlags(t, g)...), flags...)...)
 	t.Cleanup(func() {
 		if !p.Gone() {
 			p.Terminate()
@@ -65,6 +64,13 @@ func waitReady(t *testing.T, p *grid.Process, n int) ready {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// portFlags give `up` ports that the system gives to nobody else's connections in the meantime, as it would with 0.
+func portFlags(t *testing.T, g *grid.Grid) []string {
+	t.Helper()
+	return []string{"--nameservice-port", port(g.NS), "--dispatcher-port", port(g.Disp), "--http-port", port(g.HTTP),
+		"--monitoring-port", port(grid.FreePorts(t, 1)[0])}
 }
 
 func port(address string) string {
@@ -229,7 +235,7 @@ func TestAPortThatIsTakenMovesAndTheExampleFollows(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lis.Close()
-	p := g.Start("up", "up", "--ephemeral", "--monitoring-port", "0", "--nameservice-port", port(g.NS), "--dispatcher-port", "0", "--http-port", "0")
+	p := g.Start("up", append([]string{"up", "--ephemeral"}, portFlags(t, g)...)...)
 	t.Cleanup(func() { p.Terminate(); p.Exited() })
 	logged(t, p, "Ctrl-C")
 	if want := fmt.Sprintf("port %s is taken: --nameservice-port is ", port(g.NS)); !strings.Contains(p.Log(), want) {
@@ -250,7 +256,7 @@ func TestAPortThatIsTakenMovesAndTheExampleFollows(t *testing.T) {
 func TestAWrongSettingOfAProcessEndsUpWithItsMessage(t *testing.T) {
 	g := grid.New(t)
 	t.Setenv("TASKGRID_STRATEGY", "fastest")
-	_, said, code := g.Run("up", "--ephemeral", "--nameservice-port", "0", "--dispatcher-port", "0", "--monitoring-port", "0", "--http-port", "0")
+	_, said, code := g.Run(append([]string{"up", "--ephemeral"}, portFlags(t, g)...)...)
 	if code != 2 || !strings.Contains(said, "dispatcher: taskgrid: strategy:") {
 		t.Errorf("up with TASKGRID_STRATEGY=fastest ended with %d and said %q, want 2 and the dispatcher's own words", code, said)
 	}
