@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,8 +31,13 @@ func TestTheGapOfAFailoverIsShort(t *testing.T) {
 	var gaps []time.Duration
 	for range rounds {
 		leader := cluster.Leader()
-		time.AfterFunc(200*time.Millisecond, leader.Kill)
+		var killing sync.WaitGroup
+		killing.Go(func() {
+			time.Sleep(200 * time.Millisecond)
+			leader.Kill()
+		})
 		gaps = append(gaps, longestGap(t, c, during))
+		killing.Wait()
 		leader.Start()
 		cluster.Leader()
 	}
