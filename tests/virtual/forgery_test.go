@@ -62,10 +62,10 @@ func TestAnAddressThatWasTakenOverBringsNoOutcome(t *testing.T) {
 			t.Fatalf("the outcome of a process with another lease counted: %v", task)
 		}
 		th.first.Greet(&pb.Hello{WorkerId: "first", LeaseId: "lease-of-first"})
-		for th.mine = th.first.Answer(); th.mine.Idle(); th.mine = th.first.Answer() { // streams that were refused
-			time.Sleep(10 * time.Millisecond)
-			if !th.mine.Idle() {
-				break
+		th.mine = th.first.Answer()
+		for end := time.Now().Add(time.Minute); th.mine.Idle() && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			if th.mine.Ended() { // it had begun with the other Hello
+				th.mine = th.first.Answer()
 			}
 		}
 		th.again("right")

@@ -255,6 +255,9 @@ func (l *Line) Acked() *pb.OutcomeAck {
 // Idle tells whether no assignment is waiting to be taken.
 func (l *Line) Idle() bool { return len(l.assigned) == 0 }
 
+// Ended tells whether the dispatcher has given the stream up.
+func (l *Line) Ended() bool { return l.stream.Context().Err() != nil }
+
 // Start says that the handler of an assignment began.
 func (l *Line) Start(a *pb.Assignment) {
 	l.puppet.grid.t.Helper()
