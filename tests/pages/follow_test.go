@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"taskgrid/internal/discovery"
+	"taskgrid/tests/grid"
 )
 
 const (
@@ -213,8 +215,13 @@ func (r *reader) serve(command string) {
 	}
 }
 
-// useFreePorts lets the grids of several tests run side by side.
+// useFreePorts lets the grids of several tests run side by side, at ports that the system gives to nobody's connections
+// between their choice and their use.
 func (r *reader) useFreePorts() {
-	r.env = append(r.env, "TASKGRID_EPHEMERAL=true", "TASKGRID_HTTP_PORT=0", "TASKGRID_NAMESERVICE_PORT=0",
-		"TASKGRID_DISPATCHER_PORT=0", "TASKGRID_MONITORING_PORT=0")
+	r.env = append(r.env, "TASKGRID_EPHEMERAL=true")
+	free := grid.FreePorts(r.t, 4)
+	for i, name := range []string{"HTTP", "NAMESERVICE", "DISPATCHER", "MONITORING"} {
+		_, port, _ := net.SplitHostPort(free[i])
+		r.env = append(r.env, "TASKGRID_"+name+"_PORT="+port)
+	}
 }
