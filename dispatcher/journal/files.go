@@ -48,6 +48,9 @@ func (v files) OpenWriter(dir, name string) (types.WritableFile, error) {
 		return nil, err
 	}
 	info, err := f.Stat()
+	if err == nil {
+		err = f.Sync() // raft-wal takes for written what a killed process wrote and did not see on disk; a follower would confirm it
+	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
