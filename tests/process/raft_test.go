@@ -78,7 +78,8 @@ func verb(t *testing.T, g *grid.Grid, args ...string) string {
 // meanwhile, it is done again.
 func restore(t *testing.T, g *grid.Grid, file string, flags ...string) string {
 	t.Helper()
-	for t.Context().Err() == nil {
+	ctx := g.Context()
+	for ctx.Err() == nil {
 		out, stderr, code := g.Verb(append([]string{"raft", "restore", file}, flags...)...)
 		if code == 0 {
 			return out
@@ -88,7 +89,7 @@ func restore(t *testing.T, g *grid.Grid, file string, flags ...string) string {
 		}
 		flags = []string{"--force"} // the cluster may not be empty any more
 	}
-	t.Fatal(t.Context().Err())
+	t.Fatalf("taskgrid raft restore: in doubt again and again: %v", ctx.Err())
 	return ""
 }
 
