@@ -12,6 +12,7 @@ import (
 
 	"taskgrid/bench/drive"
 	"taskgrid/client"
+	"taskgrid/internal/ports"
 	pb "taskgrid/proto/taskgrid/v1"
 )
 
@@ -51,7 +52,7 @@ func (l *Lab) startGrid(ctx context.Context, dispatchers int, types ...string) (
 
 // start is startGrid for a grid of which nothing runs.
 func (g *Grid) start(ctx context.Context, dispatchers int, types ...string) (_ *Grid, err error) {
-	at, err := freeAddresses(1 + 2*dispatchers)
+	at, err := ports.Free(1 + 2*dispatchers)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +134,7 @@ func (g *Grid) startFleet(typ string, n int) error {
 // startProcess starts a process of the grid.
 func (g *Grid) startProcess(name string, args ...string) error {
 	if g.lab.cfg.Profiles && !strings.HasPrefix(args[0], "bench-") {
-		admin, err := freeAddresses(1)
+		admin, err := ports.Free(1)
 		if err != nil {
 			return err
 		}

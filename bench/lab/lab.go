@@ -12,6 +12,7 @@ import (
 	"taskgrid/bench"
 	"taskgrid/bench/drive"
 	"taskgrid/client"
+	"taskgrid/internal/ports"
 )
 
 // Config says what to measure with.
@@ -52,7 +53,7 @@ func Open(ctx context.Context, cfg Config) (_ context.Context, l *Lab, err error
 	if l.data, err = os.MkdirTemp(cfg.Data, "taskgrid-bench-"); err != nil {
 		return ctx, l, fmt.Errorf("data: %w", err)
 	}
-	at, err := freeAddresses(1)
+	at, err := ports.Free(1)
 	if err != nil {
 		return ctx, l, err
 	}

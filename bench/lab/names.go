@@ -13,6 +13,7 @@ import (
 
 	"taskgrid/bench"
 	"taskgrid/bench/drive"
+	"taskgrid/internal/ports"
 	"taskgrid/internal/rpc"
 	pb "taskgrid/proto/taskgrid/v1"
 )
@@ -26,7 +27,7 @@ type names struct {
 
 // startNames starts a name service and registers so many workers of ten types, which nobody dials.
 func (l *Lab) startNames(ctx context.Context, workers int) (n *names, leases []*pb.HeartbeatRequest, err error) {
-	at, err := freeAddresses(1)
+	at, err := ports.Free(1)
 	if err != nil {
 		return nil, nil, err
 	}

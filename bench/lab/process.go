@@ -4,10 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"os"
 	"os/exec"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -66,35 +63,4 @@ func (p *process) kill() {
 	p.expected.Store(true)
 	_ = p.cmd.Process.Kill() // it may be gone already
 	<-p.ended
-}
-
-// Ports lie below those that systems give to outgoing connections (from 32768 on Linux, 49152 elsewhere): one of the many
-// connections of a benchmark could take a port before the process listens there. Those of tests lie below these.
-const (
-	firstPort = 30_000
-	portRange = 2_700
-)
-
-// triedPort counts the ports that were tried. Each process begins elsewhere, and comes back to a port late.
-var triedPort = sync.OnceValue(func() *atomic.Int64 {
-	tried := new(atomic.Int64)
-	tried.Store(int64(os.Getpid()) * 101)
-	return tried
-})
-
-// freeAddresses returns n addresses of the loopback interface at which nothing listens.
-func freeAddresses(n int) ([]string, error) {
-	var addresses []string
-	for tries := 0; len(addresses) < n; tries++ {
-		port := firstPort + triedPort().Add(1)%portRange
-		lis, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port))
-		switch {
-		case err == nil:
-			defer lis.Close() // when all are found, so that none is found twice
-			addresses = append(addresses, lis.Addr().String())
-		case tries == portRange:
-			return nil, fmt.Errorf("no free port: %w", err)
-		}
-	}
-	return addresses, nil
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"taskgrid/client/fakegrid"
+	"taskgrid/internal/ports"
 )
 
 // fakeGrid serves a fake grid on TCP for the time of a test.
@@ -31,11 +32,14 @@ func newFakeGrid(t *testing.T) *fakeGrid {
 		"fail":  func(payload string) (string, error) { return "", errors.New("bad payload: " + payload) },
 	}), names: fakegrid.NewNameService("upper-1")}
 	g.leader = fakegrid.NewDispatcher(g.Grid)
-	lis := listenOn(t, "127.0.0.1:0")
-	g.dispatcher = lis.Addr().String()
-	g.stop = fakegrid.Serve(lis, g.leader, nil)
+	free, err := ports.Free(1) // it is listened at again
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.dispatcher = free[0]
+	g.stop = fakegrid.Serve(listenOn(t, g.dispatcher), g.leader, nil)
 	t.Cleanup(func() { g.stop() })
-	lis = listenOn(t, "127.0.0.1:0")
+	lis := listenOn(t, "127.0.0.1:0")
 	g.nameService = lis.Addr().String()
 	t.Cleanup(fakegrid.Serve(lis, nil, g.names))
 	g.names.Announce("d1", g.dispatcher, 1)

@@ -4,13 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"os"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
+
+	"taskgrid/internal/ports"
 )
 
 func newTestLogger() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -45,24 +44,15 @@ func line(text string) func(*node) error {
 	}
 }
 
-// lastPort is the port that was tried last; each test process begins elsewhere.
-var lastPort atomic.Int64
-
-// freePeers returns n members at addresses where nobody listens. Their ports lie below those that systems give to whoever
-// asks for any: one of these could take the port of a node that is away.
+// freePeers returns n members at addresses where nobody listens.
 func freePeers(t *testing.T, n int) (peers []Peer) {
 	t.Helper()
-	const first, some = 15_000, 15_000
-	lastPort.CompareAndSwap(0, int64(os.Getpid())*101)
-	for tried := 0; len(peers) < n; tried++ {
-		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", first+lastPort.Add(1)%some))
-		if err != nil && tried > some {
-			t.Fatal(err)
-		}
-		if err == nil {
-			peers = append(peers, Peer{ID: fmt.Sprint("d", len(peers)+1), Address: l.Addr().String()})
-			l.Close()
-		}
+	addresses, err := ports.Free(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, address := range addresses {
+		peers = append(peers, Peer{ID: fmt.Sprint("d", i+1), Address: address})
 	}
 	return peers
 }

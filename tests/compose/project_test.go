@@ -19,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"taskgrid/internal/ports"
 )
 
 // patience is how long a test waits for what should take moments.
@@ -35,14 +37,11 @@ type project struct {
 // newProject returns a project that is not started yet.
 func newProject(name string, command ...string) (*project, error) {
 	p := &project{name: fmt.Sprintf("taskgrid-%s-%d", name, os.Getpid()), command: command}
-	for _, address := range []*string{&p.dispatcher, &p.monitoring} {
-		lis, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer lis.Close()
-		*address = lis.Addr().String()
+	published, err := ports.Free(2)
+	if err != nil {
+		return nil, err
 	}
+	p.dispatcher, p.monitoring = published[0], published[1]
 	return p, nil
 }
 

@@ -7,19 +7,16 @@ package grid
 import (
 	"context"
 	"fmt"
-	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 
 	"taskgrid/client"
+	"taskgrid/internal/ports"
 	pb "taskgrid/proto/taskgrid/v1"
 )
 
@@ -51,33 +48,12 @@ func New(t testing.TB) *Grid {
 // Journal returns the dispatcher's data directory.
 func (g *Grid) Journal() string { return filepath.Join(g.dir, "dispatcher") }
 
-// Ports of tests lie below those that systems give to outgoing connections: one of these could take the port of a process
-// that was killed before it is started again.
-const (
-	firstPort = 15_000
-	portRange = 15_000
-)
-
-// lastPort counts the ports that were tried. Each test process begins elsewhere.
-var lastPort = sync.OnceValue(func() *atomic.Int64 {
-	last := new(atomic.Int64)
-	last.Store(int64(os.Getpid()) * 101)
-	return last
-})
-
-// FreePorts returns n addresses on which nothing listens.
+// FreePorts returns n addresses on which nothing listens, and which no other test process is given.
 func FreePorts(t testing.TB, n int) []string {
 	t.Helper()
-	var addresses []string
-	for tried := 0; len(addresses) < n; tried++ {
-		lis, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", firstPort+lastPort().Add(1)%portRange))
-		if err != nil && tried > portRange {
-			t.Fatal(err)
-		}
-		if err == nil {
-			defer lis.Close()
-			addresses = append(addresses, lis.Addr().String())
-		}
+	addresses, err := ports.Free(n)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return addresses
 }

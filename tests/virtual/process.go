@@ -67,8 +67,8 @@ func (p *Process) Ended() <-chan struct{} { return p.ended }
 // Kill ends the process as kill -9 does, as far as anybody can see: from this moment on nothing that it does has an
 // effect. Its goroutines end a little later.
 func (p *Process) Kill() {
+	p.Unplug() // first: what its work says when it is cut short is not to arrive
 	p.die()
-	p.Unplug()
 	p.stop()
 }
 
