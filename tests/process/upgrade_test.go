@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -71,6 +72,7 @@ func TestARollingUpgradeLosesNothing(t *testing.T) {
 	defer stop()
 	const callers = 4
 	submitted := make(chan []uint64, callers)
+	var accepted atomic.Int64
 	for n := range callers {
 		go func() {
 			var ids []uint64
@@ -82,12 +84,20 @@ func TestARollingUpgradeLosesNothing(t *testing.T) {
 					return
 				}
 				ids = append(ids, id)
+				accepted.Add(1)
 				time.Sleep(25 * time.Millisecond) // of each caller, at most forty a second
 			}
 		}()
 	}
 	want := map[string]string{"d1": "up", "d2": "up", "d3": "up"}
 	for _, r := range append(cluster.Followers(), cluster.Leader()) {
+		enough := accepted.Load() + 10
+		g.Eventually("tasks are accepted", func(context.Context) error {
+			if n := accepted.Load(); n < enough {
+				return fmt.Errorf("%d of %d are", n, enough)
+			}
+			return nil
+		})
 		r.Terminate()
 		if code := r.Exited(); code != 0 {
 			t.Errorf("%s ended with %d", r.ID, code)
@@ -113,9 +123,6 @@ func TestARollingUpgradeLosesNothing(t *testing.T) {
 		if task.State != pb.TaskState_TASK_STATE_COMPLETED || task.Attempts != 1 {
 			t.Errorf("task %d is %v after %d attempts, want COMPLETED after 1", id, task.State, task.Attempts)
 		}
-	}
-	if len(ids) < 30 {
-		t.Errorf("only %d tasks during the upgrade: that is no load", len(ids))
 	}
 	t.Logf("%d tasks during the upgrade", len(ids))
 }
