@@ -16,10 +16,9 @@ func (d *Dispatcher) logEvents(ctx context.Context) error {
 	var events []core.Event
 	for {
 		news := d.news.wait()
-		since = max(since, d.oldNews())
 		var first uint64
 		var ok bool
-		if events, first, ok = d.eventsSince(since, events[:0]); !ok {
+		if events, first, ok = d.eventsToLog(since, events[:0]); !ok {
 			since = first - 1
 			continue
 		}
@@ -41,15 +40,16 @@ func (d *Dispatcher) logEvents(ctx context.Context) error {
 	}
 }
 
-// oldNews returns the number of the last event that is not for this replica's log: what is replayed is old, and what
-// another leader does is in its log.
-func (d *Dispatcher) oldNews() uint64 {
+// eventsToLog is eventsSince for this replica's log: what is replayed is old, and what another leader does is in its log.
+func (d *Dispatcher) eventsToLog(seq uint64, buf []core.Event) (events []core.Event, first uint64, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	old := d.inherited
 	if d.scheduler == nil {
-		return d.machine.LastEvent()
+		old = d.machine.LastEvent()
 	}
-	return d.inherited
+	events, ok = d.machine.Events(max(seq, old), eventBatch, buf)
+	return events, d.machine.FirstEvent(), ok
 }
 
 // logEvent writes one event. It returns false when there is no budget for it.
