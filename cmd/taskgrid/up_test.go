@@ -119,6 +119,17 @@ func TestATakenPortMovesAndThatIsSaid(t *testing.T) {
 	}
 }
 
+func TestAnyPortIsNoneOfThoseChosen(t *testing.T) {
+	chosen := map[int]bool{}
+	for port := 1; port < 65536; port++ {
+		chosen[port] = port%8 != 1 // most of those that the system may give
+	}
+	port, err := freePort("127.0.0.1", 0, chosen)
+	if err != nil || chosen[port] {
+		t.Errorf("port 0 became %d, %v; want one that was not chosen", port, err)
+	}
+}
+
 func TestAnAddressOfAnotherMachineIsRefused(t *testing.T) {
 	p := &plan{bind: "192.0.2.254"} // an address set aside for documentation
 	if err := p.choosePorts(&bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "nameservice-port") {

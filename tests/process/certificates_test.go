@@ -122,7 +122,13 @@ func TestADispatcherJoinsWithTheTokenAlone(t *testing.T) {
 		}
 		return out
 	}
-	if out := members(); strings.Contains(out, "d4") || strings.Contains(out, "unreachable") {
+	s.Eventually("all members answer", func(context.Context) error {
+		if out := members(); strings.Contains(out, "unreachable") {
+			return errors.New(out)
+		}
+		return nil
+	})
+	if out := members(); strings.Contains(out, "d4") {
 		t.Errorf("the cluster, with d4 that has no token:\n%s", out)
 	}
 	s.cluster.Join("d5", s.certs.TokenFlags(rpc.Dispatcher)...)

@@ -102,7 +102,7 @@ func TestATaskMovesOnWhenItsWorkerIsKilled(t *testing.T) {
 // back.
 func movesOn(t *testing.T, g *grid.Grid, c *client.Client, workers map[string]*grid.Process) (after time.Duration) {
 	t.Helper()
-	id := submit(t, c, 1, "wait", always("3s"))[0]
+	id := submit(t, c, 1, "wait", always("5s"))[0]
 	first := inState(g, c, id, pb.TaskState_TASK_STATE_PROCESSING).WorkerId
 	workers[first].Kill()
 	killed := time.Now()

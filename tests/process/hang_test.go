@@ -39,7 +39,7 @@ func TestAHungWorkerDelaysNobodyElse(t *testing.T) {
 		before = append(before, reverse())
 	}
 	usual := slices.Max(before)
-	slack := min(50*usual, 5*time.Second)
+	const slack = 5 * time.Second // without its deadline, or its lease, a task would wait for a minute
 
 	long := submit(t, c, 1, "wait", always("60s"))
 	short, err := c.Submit(t.Context(), &pb.TaskSpec{Type: "wait", Payload: "60s", AttemptTimeout: durationpb.New(3 * time.Second), MaxAttempts: 1})
@@ -90,8 +90,8 @@ func TestAHungWorkerDelaysNobodyElse(t *testing.T) {
 	slices.Sort(times)
 	p99 := times[len(times)*99/100]
 	t.Logf("%d tasks of another type while a worker hung: p50 %v, p99 %v; before at most %v", len(times), times[len(times)/2], p99, usual)
-	// Where the machine is busy with other things, what a task takes at all decides; who waited for the worker waited for 3s or more.
-	if most := min(max(100*time.Millisecond, 10*usual), 2*time.Second); p99 > most {
+	const most = 2 * time.Second // who waited for the worker waited for 3s or more
+	if p99 > most {
 		t.Errorf("p99 of another type while a worker hung: %v of %d tasks, want under %v", p99, len(times), most)
 	}
 }

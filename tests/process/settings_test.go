@@ -10,9 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"taskgrid/client"
 	"taskgrid/internal/rpc"
 	pb "taskgrid/proto/taskgrid/v1"
 	"taskgrid/tests/grid"
@@ -32,6 +34,18 @@ func TestFlagsOfTheNameServicesTimes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	var odd []string
+	for range 3 { // a machine that stands still for two seconds is late
+		if odd = statesOfPaused(t, g, c, conn, worker); len(odd) == 0 {
+			return
+		}
+	}
+	t.Errorf("three times, and now: %v", odd)
+}
+
+// statesOfPaused pauses the worker until it is forgotten, and returns which of its states came too early or too late.
+func statesOfPaused(t *testing.T, g *grid.Grid, c *client.Client, conn *grpc.ClientConn, worker *grid.Process) (odd []string) {
+	t.Helper()
 	worker.Pause()
 	paused := time.Now()
 	last := paused // when it was heard last; on a busy machine, long before
@@ -40,7 +54,7 @@ func TestFlagsOfTheNameServicesTimes(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := event.GetWorker()
-		if w.GetAspect() != "state" || event.Time.AsTime().Before(paused) {
+		if w.GetAspect() != "state" || event.Time.AsTime().Before(paused) || w.To == "ACTIVE" {
 			continue
 		}
 		all, err := pb.NewNameServiceClient(conn).LookupWorkers(g.Context(), &pb.LookupWorkersRequest{AllStates: true})
@@ -54,7 +68,7 @@ func TestFlagsOfTheNameServicesTimes(t *testing.T) {
 		want := map[string]time.Duration{"UNHEALTHY": 800 * time.Millisecond, "OFFLINE": 2 * time.Second, "": 3 * time.Second}[w.To]
 		usual := map[string]time.Duration{"UNHEALTHY": 3 * time.Second, "OFFLINE": 10 * time.Second, "": time.Minute}[w.To] // without the flag
 		if after < want-100*time.Millisecond || after >= usual {
-			t.Errorf("the paused worker was %q after %v, want about %v", w.To, after, want)
+			odd = append(odd, fmt.Sprintf("%q after %v, want about %v", w.To, after, want))
 		}
 		if w.To == "" {
 			break
@@ -62,6 +76,7 @@ func TestFlagsOfTheNameServicesTimes(t *testing.T) {
 	}
 	worker.Resume()
 	g.Connected("hash-1") // it is told that it is forgotten, and registers again
+	return odd
 }
 
 // TestFlagsThatBoundTheNameService registers one worker more than there may be.
