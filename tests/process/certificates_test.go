@@ -75,7 +75,7 @@ func TestACertificateDoesWhatItsRoleMay(t *testing.T) {
 		t.Errorf("submit without certificate: exit code %d, %q, want 3", code, stderr)
 	}
 	for where, address := range s.addresses {
-		if _, stderr, code := s.Run(append([]string{"health", address}, s.certs.Flags(rpc.Worker)...)...); where != "dispatcher" && code != 0 {
+		if _, stderr, code := s.Run(append([]string{"health", address, "--timeout", "20s"}, s.certs.Flags(rpc.Worker)...)...); where != "dispatcher" && code != 0 {
 			t.Errorf("health of the %s: exit code %d, %q, want 0", where, code, stderr)
 		}
 		if _, _, code := s.Run("health", address); code != 1 {

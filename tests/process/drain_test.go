@@ -53,7 +53,7 @@ func TestADrainingWorkerLosesNothing(t *testing.T) {
 	g := grid.New(t)
 	g.Nameservice()
 	g.Dispatcher()
-	leaving := g.Worker("wait-1", "wait", "--capacity", "8", "--drain-grace", "1s")
+	leaving := g.Worker("wait-1", "wait", "--capacity", "8", "--drain-grace", "2s")
 	g.Worker("wait-2", "wait")
 	g.Connected("wait-1", "wait-2")
 	c := g.Client()
