@@ -131,16 +131,16 @@ func (s *sized) Restore(r io.Reader) error {
 
 // keepsUp waits while a snapshot is overdue: how much is written while one is taken is a matter of the disk, and of who has the
 // processor.
-func (j *running) keepsUp() {
-	j.t.Helper()
+func (r *running) keepsUp() {
+	r.t.Helper()
 	overdue := func() bool {
-		j.growth.mu.Lock()
-		defer j.growth.mu.Unlock()
-		return j.growth.since > 2*j.cfg.SnapshotBytes
+		r.growth.mu.Lock()
+		defer r.growth.mu.Unlock()
+		return r.growth.since > 2*r.cfg.SnapshotBytes
 	}
 	for deadline := time.Now().Add(20 * time.Second); overdue(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			j.t.Fatal("no snapshot is taken")
+			r.t.Fatal("no snapshot is taken")
 		}
 	}
 }
