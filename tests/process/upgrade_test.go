@@ -48,26 +48,6 @@ func TestSIGTERMHandsLeadershipOver(t *testing.T) {
 	}
 }
 
-// transfer runs `raft transfer` until the follower takes over, or leads already.
-func transfer(t *testing.T, g *grid.Grid, to ...string) string {
-	t.Helper()
-	args := append([]string{"raft", "transfer"}, to...)
-	ctx := g.Context()
-	for ctx.Err() == nil {
-		out, stderr, code := g.Verb(args...)
-		switch {
-		case code == 0:
-			return out
-		case strings.Contains(stderr, "leads already"):
-			return stderr
-		case !strings.Contains(stderr, "did not take over in time"):
-			t.Fatalf("taskgrid %s: exit %d: %s", strings.Join(args, " "), code, stderr)
-		}
-	}
-	t.Fatalf("taskgrid %s: nobody takes over: %v", strings.Join(args, " "), ctx.Err())
-	return ""
-}
-
 // longestGap submits one task after the other for a while, at most 50 a second, and returns the longest time between two
 // acknowledgements.
 func longestGap(t *testing.T, c *client.Client, during time.Duration) (gap time.Duration) {
