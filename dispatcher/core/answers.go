@@ -30,8 +30,8 @@ func (s *Scheduler) Started(link Link, task uint64, token Token) string {
 	if f.started {
 		return s.odd(OddDuplicate)
 	}
-	f.started = true
-	s.propose(&Start{At: At(s.now), Task: task, Token: token})
+	f.started, f.untold = true, true
+	s.begun = append(s.begun, f)
 	return ""
 }
 

@@ -73,6 +73,74 @@ func TestAnOutcomeBeforeStartedStillPassesThroughProcessing(t *testing.T) {
 	}
 }
 
+// What a worker tells in one message about a short task takes one record, and leads to the same as two. Where the outcome
+// does not say by itself that the handler had begun, the record that says so comes first.
+func TestStartAndOutcomeInOneMessage(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer func(w *fakeWorker, m Message)
+		kinds  []kind
+		states []State
+	}{
+		"a result": {
+			func(w *fakeWorker, m Message) { w.answer(m, EndResult, "fast", 0) },
+			[]kind{kindEnd}, []State{Processing, Completed},
+		},
+		"an error": {
+			func(w *fakeWorker, m Message) { w.answer(m, EndRetryable, "busy", 0) },
+			[]kind{kindEnd}, []State{Processing, Retrying},
+		},
+		"an error after the deadline": {
+			func(w *fakeWorker, m Message) {
+				w.s.Begin(w.now.Add(time.Hour))
+				w.answer(m, EndRetryable, "late", 0)
+			},
+			[]kind{kindStart, kindEnd}, []State{Processing, Timeout, Retrying},
+		},
+		"handed back": {
+			func(w *fakeWorker, m Message) { w.s.Refused(w.link, m.Task, m.Token, "ends") },
+			[]kind{kindStart, kindEnd}, []State{Processing, Retrying},
+		},
+		"the stream breaks": {
+			func(w *fakeWorker, _ Message) { w.s.Disconnect(w.link, "gone", true) },
+			[]kind{kindStart, kindEnd}, []State{Processing, Retrying},
+		},
+		"no outcome yet": {
+			func(*fakeWorker, Message) {},
+			[]kind{kindStart}, []State{Processing},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLeader(t)
+			w := l.worker("a", 1, "hash")
+			id := l.submit(Spec{AttemptTimeout: time.Minute})
+			m := w.one()
+			l.step(func() {
+				if odd := l.s.Started(w.link, m.Task, m.Token); odd != "" {
+					t.Errorf("odd: %s", odd)
+				}
+				c.answer(w, m)
+			})
+			var kinds []kind
+			for _, rec := range l.journal {
+				if k := kind(rec[0]); k == kindStart || k == kindEnd {
+					kinds = append(kinds, k)
+				}
+			}
+			if diff := cmp.Diff(c.kinds, kinds); diff != "" {
+				t.Errorf("records (-want +got)\n%s", diff)
+			}
+			l.commit()
+			var states []State
+			for _, s := range l.m.Task(id).History()[3:] {
+				states = append(states, s.To)
+			}
+			if diff := cmp.Diff(c.states, states); diff != "" {
+				t.Errorf("states (-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestALateOutcomeAfterATimeoutIsDroppedAndFreesTheSlot(t *testing.T) {
 	l := newLeader(t)
 	w := l.worker("a", 1, "hash")

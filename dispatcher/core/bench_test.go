@@ -225,7 +225,7 @@ func (c *measuredCore) deliver(links []Link) (ended int) {
 
 // TestATaskCostsTheCoreFewAllocations bounds what the garbage collector has to do for a task; see docs/performance.md.
 func TestATaskCostsTheCoreFewAllocations(t *testing.T) {
-	const tasks, bound = 64, 16
+	const tasks, bound = 64, 13
 	core := newMeasuredCore(t, 1)
 	for range 2 * kept / tasks { // until old tasks are forgotten, and nothing grows
 		core.run(tasks)

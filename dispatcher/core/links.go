@@ -179,8 +179,8 @@ func (s *Scheduler) reclaim(w *worker, h Held) bool {
 	s.timers.add(&f.timer)
 	s.board(w, f)
 	if h.Started && !f.started {
-		f.started = true
-		s.propose(&Start{At: At(s.now), Task: f.task, Token: f.token})
+		f.started, f.untold = true, true
+		s.begun = append(s.begun, f)
 	}
 	return true
 }

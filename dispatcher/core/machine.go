@@ -26,8 +26,8 @@ type Machine struct {
 	forgotten uint64
 	decoder   decoder
 
-	// Changed, if set, is called after each step of a task with the version it led to. TIMEOUT is passed through
-	// without a call.
+	// Changed, if set, is called after each step of a task with the version it led to, which a further step of the same
+	// record may change: only one that is terminal may be kept. TIMEOUT is passed through without a call.
 	Changed func(t *Task, from State)
 }
 
@@ -73,7 +73,7 @@ func (m *Machine) Apply(data []byte) (any, error) {
 		m.end(rec)
 	case *Requeue:
 		if t := m.current(rec.Task, rec.Token); t != nil && t.State == Retrying {
-			m.queue(t, rec.At, "")
+			m.queue(t.State, t.step(Queued, rec.At, ""), rec.At, "")
 		}
 	case *Expire:
 		if t := m.tasks.get(rec.Task); t != nil && t.State == Queued && t.Attempt == 0 {
@@ -114,7 +114,8 @@ func (m *Machine) submit(rec *Submit) Submitted {
 	m.liveSize += t.size()
 	m.stats(spec.Type).Submitted++
 	m.move(None, t, rec.At, "")
-	return Submitted{Task: m.queue(t, rec.At, "")}
+	t.advance(Queued, rec.At, "")
+	return Submitted{Task: m.queue(Created, t, rec.At, "")}
 }
 
 // same tells whether two submissions ask for the same. Who asked (the request id) does not matter.
@@ -138,9 +139,9 @@ func (m *Machine) dispatch(rec *Dispatch) {
 	if t == nil || t.State != Queued {
 		return
 	}
-	before := *t
-	before.Attempt, before.WorkerID, before.LeaseID = rec.Token, rec.WorkerID, rec.LeaseID
-	next := before.step(Dispatched, rec.At, "")
+	next := new(*t)
+	next.Attempt, next.WorkerID, next.LeaseID = rec.Token, rec.WorkerID, rec.LeaseID
+	next.advance(Dispatched, rec.At, "")
 	next.Attempts++
 	next.DispatchedAt, next.Duration = rec.At, 0
 	st := m.stats(t.Type)
@@ -161,18 +162,23 @@ func (m *Machine) end(rec *End) {
 	if t == nil || !t.State.Running() {
 		return
 	}
-	if t.State == Dispatched && rec.How <= EndPermanent {
-		// The outcome overtook the word that the handler began, or came without it.
+	begins := t.State == Dispatched && rec.How.began()
+	if begins { // the outcome came together with the word that the handler began, or without it
 		t = m.move(t.State, t.step(Processing, rec.At, ""), rec.At, "")
 	}
 	switch rec.How {
 	case EndResult:
-		next := t.step(Completed, rec.At, "")
+		from, next := t.State, t
+		if begins {
+			next.advance(Completed, rec.At, "")
+		} else {
+			next = t.step(Completed, rec.At, "")
+		}
 		next.Result, next.Error = rec.Text, ""
 		next.Duration = rec.Duration
 		m.stats(t.Type).Latency.add(rec.Duration)
 		m.stats(t.Type).ProcessingTime += rec.Duration
-		m.move(t.State, next, rec.At, "")
+		m.move(from, next, rec.At, "")
 	case EndInvalidPayload, EndPermanent:
 		m.giveUp(t, rec, rec.Text)
 	case EndRetryable:
@@ -235,12 +241,11 @@ func (m *Machine) requeue(t *Task, rec *End) {
 	m.move(t.State, next, rec.At, rec.Text)
 }
 
-// queue puts a task at the end of its queue.
-func (m *Machine) queue(t *Task, at Instant, why string) *Task {
-	next := t.step(Queued, at, why)
+// queue puts a task, which has just become Queued, at the end of its queue.
+func (m *Machine) queue(from State, next *Task, at Instant, why string) *Task {
 	next.QueuedAt, next.RetryAt = at, 0
 	next.Order = m.events.last + 1 // the event of this very step
-	return m.move(t.State, next, at, why)
+	return m.move(from, next, at, why)
 }
 
 func (m *Machine) cancel(rec *Cancel) Cancelling {

@@ -69,6 +69,9 @@ const (
 	EndRefused        Ending = 7 // handed back: free if it had not begun, a redelivery if it had
 )
 
+// began tells whether an attempt that ended like this had begun: only its handler ends it so.
+func (e Ending) began() bool { return e <= EndPermanent }
+
 // Requeue puts a task whose backoff is over into its queue.
 type Requeue struct {
 	At    Instant

@@ -56,8 +56,9 @@ type Scheduler struct {
 	ended    int             // tasks since retain was called last
 	oddities map[string]uint64
 
-	records  [][]byte // to be proposed, in order
-	hurry    bool     // somebody waits for some of them
+	begun    []*flight // attempts that have started since the last Take
+	records  [][]byte  // to be proposed, in order
+	hurry    bool      // somebody waits for some of them
 	encoder  Encoder
 	outgoing []*worker // with something in their outbox
 }
@@ -115,6 +116,11 @@ func (s *Scheduler) Hurry() bool { return s.hurry }
 // Take returns what the scheduler wants proposed, in order, and the links that have something to send, since the last
 // call: a link again when what it has is no longer Patient.
 func (s *Scheduler) Take() (records [][]byte, send []Link) {
+	for _, f := range s.begun {
+		s.tellBegun(f)
+	}
+	clear(s.begun)
+	s.begun = s.begun[:0]
 	records, s.records, s.hurry = s.records, nil, false
 	for _, w := range s.outgoing {
 		if w.link != 0 && len(w.outbox) > 0 {
@@ -328,6 +334,15 @@ func (s *Scheduler) propose(rec record) {
 	case *Dispatch, *Start:
 	default:
 		s.hurry = true
+	}
+}
+
+// tellBegun proposes that an attempt has started, if that was not done. It waits for Take because of short tasks: their
+// workers tell start and outcome in one message, and the record of the outcome says both.
+func (s *Scheduler) tellBegun(f *flight) {
+	if f.untold {
+		f.untold = false
+		s.propose(&Start{At: At(s.now), Task: f.task, Token: f.token})
 	}
 }
 

@@ -132,8 +132,8 @@ type Spec struct {
 	Priority       int32
 }
 
-// Task is one version of a task. It is never changed: each step makes a new version, so that a reader may keep one as
-// long as it likes, without a lock.
+// Task is one version of a task. It is never changed when the record that made it is applied: each record makes a new
+// version, so that a reader may keep one as long as it likes, without a lock.
 type Task struct {
 	*Spec
 	ID           uint64
@@ -190,25 +190,31 @@ func (t *Task) size() int64 {
 // step returns the next version: in state to, with the step in its history. The caller sets what else changes before
 // the version is stored. Older versions share the history's memory, of which each sees only its own length.
 func (t *Task) step(to State, at Instant, reason string) *Task {
-	if !Legal(t.State, to) {
-		panic(fmt.Sprintf("core: task %d: illegal step %v -> %v", t.ID, t.State, to))
-	}
 	next := *t
-	next.State = to
-	if t.State == None || t.State == Created && to == Queued {
-		return &next
+	next.advance(to, at, reason)
+	return &next
+}
+
+// advance is step for a version that nobody else can have kept: it becomes the next one itself.
+func (t *Task) advance(to State, at Instant, reason string) {
+	from := t.State
+	if !Legal(from, to) {
+		panic(fmt.Sprintf("core: task %d: illegal step %v -> %v", t.ID, from, to))
 	}
-	s := Step{At: at, From: t.State, To: to, Attempt: t.Attempt.Number(), WorkerID: t.WorkerID, Reason: reason}
+	t.State = to
+	if from == None || from == Created && to == Queued {
+		return
+	}
+	s := Step{At: at, From: from, To: to, Attempt: t.Attempt.Number(), WorkerID: t.WorkerID, Reason: reason}
 	if len(t.steps) >= keepFirst+keepNewest {
 		kept := make([]Step, 0, keepFirst+keepNewest+1)
 		kept = append(append(kept, t.steps[:keepFirst]...), t.steps[keepFirst+1:]...)
-		next.steps = append(kept, s)
-		next.dropped++
-	} else {
-		if next.steps == nil {
-			next.steps = make([]Step, 0, usualSteps)
-		}
-		next.steps = append(next.steps, s)
+		t.steps = append(kept, s)
+		t.dropped++
+		return
 	}
-	return &next
+	if t.steps == nil {
+		t.steps = make([]Step, 0, usualSteps)
+	}
+	t.steps = append(t.steps, s)
 }

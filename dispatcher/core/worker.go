@@ -108,6 +108,7 @@ type flight struct {
 	handed   time.Time
 	deadline time.Time
 	started  bool
+	untold   bool // that it has started is not proposed yet
 	short    bool // counted as short when it was handed over
 	progress float32
 	phase    phase
