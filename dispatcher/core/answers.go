@@ -30,9 +30,31 @@ func (s *Scheduler) Started(link Link, task uint64, token Token) string {
 	if f.started {
 		return s.odd(OddDuplicate)
 	}
+	s.begin(f)
+	return ""
+}
+
+// begin notes that an attempt has started. The record of that waits for Take because of short tasks: their workers tell
+// start and outcome in one message, and the record of the outcome says both.
+func (s *Scheduler) begin(f *flight) {
 	f.started, f.untold = true, true
 	s.begun = append(s.begun, f)
-	return ""
+}
+
+// tellBegun proposes what has started and was not told.
+func (s *Scheduler) tellBegun() {
+	for _, f := range s.begun {
+		s.tellStart(f)
+	}
+	clear(s.begun)
+	s.begun = s.begun[:0]
+}
+
+func (s *Scheduler) tellStart(f *flight) {
+	if f.untold {
+		f.untold = false
+		s.propose(&Start{At: At(s.now), Task: f.task, Token: f.token})
+	}
 }
 
 // Progress says how much of an attempt is done, 0 to 1.
@@ -167,4 +189,10 @@ func (s *Scheduler) dismiss(link Link, task uint64, token Token) bool {
 		s.look(w)
 	}
 	return held
+}
+
+// odd counts an answer of a worker that does not count, or that should not have come, and returns the reason.
+func (s *Scheduler) odd(reason string) string {
+	s.oddities[reason]++
+	return reason
 }

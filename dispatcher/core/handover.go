@@ -226,9 +226,9 @@ func (s *Scheduler) lose(f *flight, why string) { s.drop(f, EndLost, why) }
 // end proposes how an attempt ended.
 func (s *Scheduler) end(f *flight, how Ending, text string) {
 	if how.began() {
-		f.untold = false
+		f.untold = false // this record says it
 	}
-	s.tellBegun(f)
+	s.tellStart(f)
 	rec := &End{At: At(s.now), Task: f.task, Token: f.token, Duration: s.now.Sub(f.handed), How: how, Text: text}
 	if how != EndResult && how != EndInvalidPayload && how != EndPermanent {
 		rec.RetryAt = At(s.now.Add(s.pause(f.task)))

@@ -179,8 +179,7 @@ func (s *Scheduler) reclaim(w *worker, h Held) bool {
 	s.timers.add(&f.timer)
 	s.board(w, f)
 	if h.Started && !f.started {
-		f.started, f.untold = true, true
-		s.begun = append(s.begun, f)
+		s.begin(f)
 	}
 	return true
 }

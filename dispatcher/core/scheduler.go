@@ -116,11 +116,7 @@ func (s *Scheduler) Hurry() bool { return s.hurry }
 // Take returns what the scheduler wants proposed, in order, and the links that have something to send, since the last
 // call: a link again when what it has is no longer Patient.
 func (s *Scheduler) Take() (records [][]byte, send []Link) {
-	for _, f := range s.begun {
-		s.tellBegun(f)
-	}
-	clear(s.begun)
-	s.begun = s.begun[:0]
+	s.tellBegun()
 	records, s.records, s.hurry = s.records, nil, false
 	for _, w := range s.outgoing {
 		if w.link != 0 && len(w.outbox) > 0 {
@@ -337,15 +333,6 @@ func (s *Scheduler) propose(rec record) {
 	}
 }
 
-// tellBegun proposes that an attempt has started, if that was not done. It waits for Take because of short tasks: their
-// workers tell start and outcome in one message, and the record of the outcome says both.
-func (s *Scheduler) tellBegun(f *flight) {
-	if f.untold {
-		f.untold = false
-		s.propose(&Start{At: At(s.now), Task: f.task, Token: f.token})
-	}
-}
-
 func (s *Scheduler) send(w *worker, msg Message) {
 	if w.link == 0 {
 		return
@@ -355,10 +342,4 @@ func (s *Scheduler) send(w *worker, msg Message) {
 		s.outgoing = append(s.outgoing, w)
 	}
 	w.outbox = append(w.outbox, msg)
-}
-
-// odd counts an answer of a worker that does not count, or that should not have come, and returns the reason.
-func (s *Scheduler) odd(reason string) string {
-	s.oddities[reason]++
-	return reason
 }
