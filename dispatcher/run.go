@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"slices"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -195,6 +196,7 @@ func (r *runStream) send(stream pb.Dispatcher_RunTasksServer, acks []*pb.RunAck,
 	if err != nil {
 		return err
 	}
+	frame = slices.Grow(frame, min(len(ready)*usualTaskBytes, frameBytes))
 	for _, t := range ready {
 		if frame, r.encoding = appendTask(frame, finishedField, t, r.encoding); len(frame) < frameBytes {
 			continue
@@ -209,6 +211,9 @@ func (r *runStream) send(stream pb.Dispatcher_RunTasksServer, acks []*pb.RunAck,
 	}
 	return stream.SendMsg(rpc.Encoded(frame))
 }
+
+// usualTaskBytes is about what a finished task with a payload of 32 bytes takes in a message.
+const usualTaskBytes = 192
 
 // finishedField is where RunTasksResponse has its tasks.
 const finishedField = 2

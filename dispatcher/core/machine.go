@@ -16,8 +16,9 @@ const MaxRedeliveries = 10
 type Machine struct {
 	tasks     table
 	lastID    uint64
-	keys      map[string]uint64 // idempotency key to task
+	keys      keyIndex
 	types     map[string]*TypeStats
+	latest    *TypeStats // that were asked for
 	events    ring
 	finished  fifo  // ids of terminal tasks, the one that ended first in front
 	live      int   // tasks that are not terminal
@@ -34,7 +35,7 @@ type Machine struct {
 // NewMachine returns an empty machine that keeps the newest keepEvents events.
 func NewMachine(keepEvents int) *Machine {
 	return &Machine{
-		keys:    map[string]uint64{},
+		keys:    keyIndex{},
 		types:   map[string]*TypeStats{},
 		events:  ring{limit: keepEvents},
 		decoder: decoder{texts: intern{}},
@@ -96,7 +97,7 @@ func (m *Machine) Apply(data []byte) (any, error) {
 func (m *Machine) submit(rec *Submit) Submitted {
 	spec := rec.Spec
 	if spec.Key != "" {
-		if id, ok := m.keys[spec.Key]; ok {
+		if id, ok := m.keys.get(spec.Key); ok {
 			t := m.tasks.get(id)
 			if !same(t.Spec, spec) {
 				return Submitted{Other: id}
@@ -108,7 +109,7 @@ func (m *Machine) submit(rec *Submit) Submitted {
 	m.lastID++
 	t := &Task{Spec: spec, ID: m.lastID, State: Created, Created: rec.At}
 	if spec.Key != "" {
-		m.keys[spec.Key] = t.ID
+		m.keys.add(spec.Key, t.ID)
 	}
 	m.live++
 	m.liveSize += t.size()
@@ -296,7 +297,7 @@ func (m *Machine) forget(n uint64) {
 		st.leave(t.State)
 		st.Forgotten++
 		if t.Key != "" {
-			delete(m.keys, t.Key)
+			m.keys.remove(t.Key)
 		}
 		m.doneSize -= t.size()
 		m.tasks.remove(t.ID)
@@ -306,11 +307,15 @@ func (m *Machine) forget(n uint64) {
 
 // stats returns the counts of a type, which is known from then on.
 func (m *Machine) stats(typ string) *TypeStats {
+	if m.latest != nil && m.latest.Type == typ {
+		return m.latest
+	}
 	st := m.types[typ]
 	if st == nil {
 		st = &TypeStats{Type: typ}
 		m.types[typ] = st
 	}
+	m.latest = st
 	return st
 }
 

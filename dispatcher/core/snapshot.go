@@ -156,7 +156,7 @@ func (m *Machine) adopt(t *Task, before uint64) error {
 		m.liveSize += int64(len(t.Payload))
 	}
 	if t.Key != "" {
-		m.keys[t.Key] = t.ID
+		m.keys.add(t.Key, t.ID)
 	}
 	m.tasks.put(t)
 	return nil

@@ -55,7 +55,15 @@ func quote(s string) string {
 
 // ValidType tells whether a type's name is well formed: 1 to 32 characters of a-z, 0-9, '-' and '_'.
 func ValidType(typ string) bool {
-	return typ != "" && len(typ) <= MaxTypeLength && strings.Trim(typ, "abcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+	if typ == "" || len(typ) > MaxTypeLength {
+		return false
+	}
+	for i := range len(typ) { // for each submission: strings.Trim would build a set each time
+		if c := typ[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
 }
 
 // Complete fills in what a submission leaves out, and checks the rest. The error is a *FieldError.

@@ -122,6 +122,6 @@ func (s *Scheduler) Oddities() map[string]uint64 {
 
 // HasKey tells whether an idempotency key belongs to a task.
 func (m *Machine) HasKey(key string) bool {
-	_, ok := m.keys[key]
+	_, ok := m.keys.get(key)
 	return ok
 }

@@ -46,21 +46,19 @@ func (r *reader) byte() byte {
 }
 
 func (r *reader) uint() uint64 {
-	var v uint64
-	for shift := uint(0); shift < 64; shift += 7 {
-		b := r.byte()
-		if shift == 63 && b > 1 {
-			break
-		}
-		v |= uint64(b&0x7f) << shift
-		if b < 0x80 {
-			return v
-		}
+	if r.err != nil {
+		return 0
 	}
-	if r.err == nil {
+	v, n := binary.Uvarint(r.data[r.pos:])
+	switch {
+	case n > 0:
+		r.pos += n
+	case n == 0:
+		r.err = errShort
+	default:
 		r.err = errors.New("core: number of more than 64 bits")
 	}
-	return 0
+	return v
 }
 
 // uint32 reads a number that must fit 32 bits.
