@@ -67,6 +67,8 @@ type Client struct {
 	dispatcher pb.DispatcherClient
 	raft       pb.RaftServiceClient
 	reached    atomic.Bool // a dispatcher has answered, at least once
+	keys       string      // begins the idempotency keys of this client's submissions
+	keyed      atomic.Uint64
 }
 
 // New returns a client. It connects with the first call. The error says which field of cfg is wrong.
@@ -89,7 +91,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{cfg: cfg, log: cfg.Log, finder: finder, conn: conn, dispatcher: pb.NewDispatcherClient(conn), raft: pb.NewRaftServiceClient(conn)}, nil
+	return &Client{cfg: cfg, log: cfg.Log, finder: finder, conn: conn, keys: newKeys(), dispatcher: pb.NewDispatcherClient(conn), raft: pb.NewRaftServiceClient(conn)}, nil
 }
 
 // Close ends the connection; calls that still run end with an error.

@@ -120,6 +120,10 @@ func TestTwoSubmissionsOfTheSameTaskAreTwoTasks(t *testing.T) {
 		if results[0].ID != 1 || results[1].ID != 2 {
 			t.Fatalf("SubmitMany(a, a) = %v; want tasks 1 and 2", results)
 		}
+		other := w.client(t, client.Config{})
+		if id, err := other.Submit(t.Context(), spec("a")); err != nil || id != 3 {
+			t.Fatalf("Submit(a) of another client = %v, %v; want task 3", id, err)
+		}
 	})
 }
 

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"iter"
 	"runtime"
@@ -39,7 +38,7 @@ func (c *Client) RunAll(ctx context.Context, inFlight int, specs iter.Seq[*pb.Ta
 	return func(yield func(Finished, error) bool) {
 		inFlight = min(max(inFlight, 1), MaxInFlight)
 		r := &runner{
-			client: c, yield: yield, flight: NewFlight[sent](), keys: rand.Text()[:16] + "-",
+			client: c, yield: yield, flight: NewFlight[sent](), keys: newKeys(),
 			free: inFlight, freed: make(chan struct{}, 1), fed: make(chan struct{}, 1),
 		}
 		ctx, cancel := context.WithCancelCause(withRequestID(ctx))

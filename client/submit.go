@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -54,7 +55,7 @@ func (c *Client) SubmitMany(ctx context.Context, specs []*pb.TaskSpec) []Submitt
 			results[i].Err = &RefusedError{Code: codes.InvalidArgument, Message: err.Error(), RequestID: rpc.RequestID(ctx)}
 			continue
 		}
-		spec = withKey(spec)
+		spec = c.withKey(spec)
 		size := proto.Size(spec)
 		if len(places) == maxBatch || len(places) > 0 && bytes+size > maxBatchBytes {
 			flush()
@@ -106,7 +107,7 @@ func (c *Client) submitAndWait(ctx context.Context, spec *pb.TaskSpec) (uint64, 
 	if err := sendable(spec); err != nil {
 		return 0, nil, &RefusedError{Code: codes.InvalidArgument, Message: err.Error(), RequestID: rpc.RequestID(ctx)}
 	}
-	req := &pb.SubmitTasksRequest{Tasks: []*pb.TaskSpec{withKey(spec)}, Wait: durationpb.New(runWait)}
+	req := &pb.SubmitTasksRequest{Tasks: []*pb.TaskSpec{c.withKey(spec)}, Wait: durationpb.New(runWait)}
 	resp, err := ask(ctx, c, true, c.dispatcher.SubmitTasks, req)
 	if err != nil {
 		return 0, nil, err
@@ -119,12 +120,16 @@ func (c *Client) submitAndWait(ctx context.Context, spec *pb.TaskSpec) (uint64, 
 }
 
 // withKey returns the task with an idempotency key, a new one unless the caller chose one.
-func withKey(spec *pb.TaskSpec) *pb.TaskSpec {
+func (c *Client) withKey(spec *pb.TaskSpec) *pb.TaskSpec {
 	if spec.GetIdempotencyKey() != "" {
 		return spec
 	}
-	return copyWithKey(spec, rand.Text())
+	return copyWithKey(spec, c.keys+strconv.FormatUint(c.keyed.Add(1), 10))
 }
+
+// newKeys returns what idempotency keys begin with, 80 bits of chance; a number follows. The dispatcher keeps numbered keys
+// in a fifth of the memory that keys at random take.
+func newKeys() string { return rand.Text()[:16] + "-" }
 
 // copyWithKey returns a copy of the task with a key. What the copies point to is shared, since nobody changes it; by field
 // because proto.Clone costs as much as sending the task does.
